@@ -1,0 +1,13 @@
+#!/bin/bash
+JOBOBJ_INTERACTIVE=False
+JOBOBJ_APPDEFVERSION=2
+JOBOBJ_NAE=fails
+JOBOBJ_REPO=ubuntu
+JOBOBJ_DEVICES=["exclusive=False"]
+JARVICE_CPU_CORES=1
+JARVICE_CMD=ZmFpbA==
+
+{DOWNSTREAM_PARAMETERS}
+
+echo "this application ends with an error"
+/bin/echo JARVICE_CMD_FAILURE

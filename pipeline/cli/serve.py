@@ -1,0 +1,92 @@
+"""Starting the service: settings, connector, HTTP, and an orderly end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from types import FrameType
+from typing import NoReturn
+
+import waitress
+
+from pipeline import __version__, settings
+from pipeline.api import create_app
+from pipeline.connectors import connector_for
+from pipeline.downstream import Downstream
+from pipeline.errors import DownstreamError, SettingsFault
+from pipeline.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+def run_service(environment: Mapping[str, str]) -> None:
+    """Serve until a signal ends it.
+
+    Raises:
+        SettingsFault: lists everything that stops the start.
+    """
+    chosen = settings.load(environment)
+    start_logging(chosen.loglevel)
+    settings.warn_unknown(environment)
+    settings.check_service(chosen)
+    listener = _listener(chosen)
+    downstream = Downstream(chosen, connector_for(chosen))
+    _report(downstream, chosen)
+    _end_on_signals()
+    try:
+        _log.info(
+            "downstream %s listens on http://%s:%s",
+            __version__, *listener.getsockname()[:2],
+        )  # fmt: skip
+        waitress.serve(
+            create_app(downstream, server_key=chosen.server_key),
+            sockets=[listener],
+            threads=chosen.http_threads,
+            ident="jarvice-downstream",
+        )
+    finally:
+        downstream.close()
+        _log.info("downstream ended")
+
+
+def start_logging(level: int) -> None:
+    """Log to standard error; libraries speak up only when something is wrong."""
+    logging.basicConfig(
+        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for library in ("paramiko", "waitress.queue", "urllib3", "werkzeug"):
+        logging.getLogger(library).setLevel(max(level, logging.WARNING))
+    # Each connection that fails is told by our own error already; paramiko adds a traceback.
+    logging.getLogger("paramiko.transport").setLevel(logging.CRITICAL)
+
+
+def _listener(chosen: Settings) -> socket.socket:
+    try:
+        return socket.create_server((chosen.bind_address, chosen.port), backlog=1024)
+    except OSError as fault:
+        raise SettingsFault(
+            [
+                f"WAITRESS_BIND_ADDRESS, WAITRESS_PORT: cannot listen on "
+                f"{chosen.bind_address} port {chosen.port}: {fault.strerror or fault}"
+            ]
+        ) from None
+
+
+def _report(downstream: Downstream, chosen: Settings) -> None:
+    """Say at the start whether the cluster answers; the service starts in either case."""
+    try:
+        downstream.check()
+    except DownstreamError as fault:
+        _log.warning("the cluster does not answer yet: %s", fault)
+    else:
+        _log.info("the cluster answers (connector %s)", chosen.connector)
+
+
+def _end_on_signals() -> None:
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, end)

@@ -1,0 +1,73 @@
+"""What every way to run jobs offers to the use cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pipeline.identity import Owner
+from pipeline.job import JobStatus
+from pipeline.render import BatchScript
+
+
+class Connector(Protocol):
+    """A way that jobs go, and what can be asked about them. Safe for any number of threads.
+
+    Every call raises ``Unavailable`` when the truth cannot be known now, never a guess or a part.
+    Callers check that a job id belongs to the name before they act on it.
+    """
+
+    def owner_of(self, bearer: str) -> Owner:
+        """Whose job it will be. Raises NotAllowed, NotAuthenticated or InvalidRequest."""
+        ...
+
+    def submit(self, batch: BatchScript, owner: Owner) -> str:
+        """Send a job and return its id.
+
+        A name that was sent before gives the id of that time. Raises Refused, in Slurm's words.
+        """
+        ...
+
+    def jobs(self) -> list[JobStatus]:
+        """Every job of this portal that is known without a search: all live ones, some ended ones."""
+        ...
+
+    def ended(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
+        """What became of jobs that ``jobs`` no longer has; those that cannot be settled are left out.
+
+        Of a job that was never seen only name and id are filled in.
+        """
+        ...
+
+    def terminate(self, job_id: str) -> None:
+        """End a job, queued or running. An ended one is no error."""
+        ...
+
+    def release(self, job_id: str) -> None:
+        """Release a held job."""
+        ...
+
+    def events(self, job_id: str) -> str:
+        """All that the scheduler says of a job, as text."""
+        ...
+
+    def output(self, job: JobStatus, lines: int) -> bytes | None:
+        """The last lines of a job's output (0: all, up to the limit); None before there is any."""
+        ...
+
+    def remove_files(self, job: JobStatus) -> None:
+        """Remove the job's output, control folder, and what its script made."""
+        ...
+
+    def listing(self, path: str, details: bool) -> str:
+        """A directory, for ``/request/pvcls``. Raises NotFound or NotAllowed."""
+        ...
+
+    def check(self) -> None:
+        """Raises Unavailable, with the reason, when jobs cannot be handled now."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and threads."""
+        ...
+

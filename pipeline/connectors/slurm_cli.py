@@ -1,0 +1,176 @@
+"""Slurm's commands over SSH: sbatch as the mapped user, everything that manages jobs as the entry user."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from pipeline import shell
+from pipeline.errors import DownstreamError, NotFound, Refused, Unavailable
+from pipeline.identity import Owner, UsersMapping
+from pipeline.job import JobFiles, JobStatus, Phase
+from pipeline.render import BatchScript
+from pipeline.settings import Settings
+from pipeline.slurm import states
+from pipeline.slurm.commands import Command, Ping, Release, Sacct, Scancel, ShowJob, Squeue
+from pipeline.slurm.job_files import Listing, ReadRecord, Remove, Tail
+from pipeline.slurm.submission import Settle, Submit, Unsettled, Withdraw
+from pipeline.transport import Limits
+from pipeline.transport.ssh import Host, Login, SshTransport
+
+_log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+
+class SlurmCli:
+    """The ``cli`` interface of a Slurm cluster. Implements ``Connector``."""
+
+    def __init__(self, settings: Settings, users: UsersMapping) -> None:
+        self._users = users
+        self._prefix = settings.job_name_prefix
+        self._scratch = settings.job_scratch_dir
+        self._pvcls_roots = settings.pvcls_roots
+        self._entry = Login(settings.slurm_ssh_user, settings.slurm_ssh_pkey)
+        self._limits = Limits(settings.command_timeout)
+        self._output_limit = settings.output_limit
+        self._transport = SshTransport(
+            Host(
+                address=settings.slurm_cluster_addr,
+                port=settings.slurm_cluster_port,
+                known_hosts=settings.state_dir / "known_hosts",
+                site_known_hosts=settings.slurm_known_hosts,
+                connect_timeout=settings.ssh_connect_timeout,
+                channels=settings.ssh_channels,
+                environment=_environment(settings),
+            ),
+            max_connections=settings.ssh_max_connections,
+            idle_timeout=settings.ssh_idle_timeout,
+        )
+
+    def owner_of(self, bearer: str) -> Owner:
+        """The mapped user."""
+        return self._users.owner_of(bearer)
+
+    def submit(self, batch: BatchScript, owner: Owner) -> str:
+        """Sbatch as the owner; see ``slurm.submission`` for why it happens once."""
+        login, control = _login(owner), batch.files.control
+        try:
+            return self._ask(login, Submit(control), stdin=batch.text.encode("utf-8"))
+        except Unsettled:
+            return self._ask(login, Settle(control, batch.slurm_name))
+        except Refused:
+            self._ask(login, Withdraw(control))
+            raise
+
+    def jobs(self) -> list[JobStatus]:
+        """One squeue."""
+        return self._ask(self._entry, Squeue(self._prefix))
+
+    def ended(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
+        """One sacct for all of them; their own exit records where accounting has no final word."""
+        wanted = {job.job_id: job for job in jobs}
+        settled: dict[str, JobStatus] = {}
+        accounting_lost = False
+        try:
+            for record in self._ask(self._entry, Sacct(self._prefix, tuple(wanted))):
+                job = wanted.get(record.job_id)
+                if job and job.name == record.name and record.phase is Phase.ENDED:
+                    settled[record.job_id] = record
+        except Refused as fault:  # "Slurm accounting storage is disabled": the records are all there is
+            _log.debug("no accounting: %s", fault)
+            accounting_lost = True
+        except Unavailable as fault:
+            _log.warning("accounting does not answer, reading exit records instead: %s", fault)
+        for job in wanted.values():
+            if job.job_id not in settled:
+                found = self._from_record(job, killed_without=accounting_lost)
+                if found:
+                    settled[job.job_id] = found
+        return list(settled.values())
+
+    def terminate(self, job_id: str) -> None:
+        """Scancel."""
+        self._ask(self._entry, Scancel(job_id))
+
+    def release(self, job_id: str) -> None:
+        """Scontrol release."""
+        self._ask(self._entry, Release(job_id))
+
+    def events(self, job_id: str) -> str:
+        """Scontrol show job."""
+        return self._ask(self._entry, ShowJob(job_id))
+
+    def output(self, job: JobStatus, lines: int) -> bytes | None:
+        """tail, as the owner."""
+        command = Tail(self._files(job.name), lines, self._output_limit)
+        limits = Limits(self._limits.seconds, self._output_limit + 4096)
+        return self._ask(self._login_of(job.owner), command, limits=limits)
+
+    def remove_files(self, job: JobStatus) -> None:
+        """rm, as the owner."""
+        self._ask(self._login_of(job.owner), Remove(self._files(job.name), job.job_id))
+
+    def listing(self, path: str, details: bool) -> str:
+        """find, as the entry user."""
+        return self._ask(self._entry, Listing(path, details, self._pvcls_roots))
+
+    def check(self) -> None:
+        """Scontrol ping."""
+        self._ask(self._entry, Ping())
+
+    def close(self) -> None:
+        """Close the SSH connections."""
+        self._transport.close()
+
+    def _ask(
+        self,
+        login: Login,
+        command: Command[_Answer],
+        *,
+        stdin: bytes = b"",
+        limits: Limits | None = None,
+    ) -> _Answer:
+        reply = self._transport.run(login, command.line(), limits or self._limits, stdin)
+        return command.parse(reply)
+
+    def _files(self, name: str) -> JobFiles:
+        return JobFiles(self._scratch, name)
+
+    def _login_of(self, user: str) -> Login:
+        return _login(self._users.key_holder(user))
+
+    def _from_record(self, job: JobStatus, *, killed_without: bool) -> JobStatus | None:
+        """What the job's own exit record says; None when that settles nothing."""
+        for owner in [self._users.key_holder(job.owner)] if job.owner else self._users.owners():
+            try:
+                record = self._ask(_login(owner), ReadRecord(self._files(job.name)))
+            except NotFound:
+                continue
+            except DownstreamError as fault:
+                _log.warning("job %s (%s): %s", job.name, job.job_id, fault)
+                return None
+            known = replace(job, owner=owner.user, phase=Phase.ENDED)
+            if record is None:
+                return replace(known, state=states.KILLED) if killed_without else None
+            if record.job_id == job.job_id:
+                return replace(
+                    known,
+                    state="COMPLETED" if record.code == 0 else "FAILED",
+                    elapsed=record.ended - record.started,
+                )
+        return None
+
+
+def _login(owner: Owner) -> Login:
+    return Login(owner.user, owner.private_key)
+
+
+def _environment(settings: Settings) -> str:
+    """Words for ``env``, read by the mapped user's own login shell."""
+    words: Iterable[str] = (
+        f'PATH={shell.quote(settings.slurm_bin_dir)}:"$PATH"' if settings.slurm_bin_dir else "",
+        f"SLURM_CONF={shell.quote(settings.slurm_conf)}" if settings.slurm_conf else "",
+    )
+    return " ".join(word for word in words if word)

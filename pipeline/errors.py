@@ -1,0 +1,138 @@
+"""Everything that can go wrong, as a person has to know it.
+
+The doors decide how an error is shown; the tree decides what it means::
+
+    DownstreamError
+    |-- CallerError                    the caller has to change something
+    |   |-- InvalidRequest      400    the request is not of the contract's form
+    |   |-- InvalidJob          400    a field of the job is wrong; names the field
+    |   |-- NotAuthenticated    401    no credentials, or wrong ones
+    |   |-- NotAllowed          403    known, but not mapped or not permitted
+    |   |-- NotFound            404    no such job, output, method
+    |   `-- JobNotOver          409    the question can only be answered when the job is over
+    |-- Refused                 422    Slurm said no, in its own words
+    |   |-- AccountRefused             the user, account or association
+    |   |-- QosRefused                 the quality of service or one of its limits
+    |   `-- PartitionRefused           the partition or one of its limits
+    |-- Nonsense                502    the cluster answered what cannot be read
+    |-- Unavailable             503    cannot be reached or known now; worth trying again
+    `-- SettingsFault                  the service cannot start; lists every fault
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+_SHOWN = 80
+"""Characters of a caller's value that an error repeats."""
+
+
+class DownstreamError(Exception):
+    """What happened, as one sentence; ``job`` is the job's name where one is concerned."""
+
+    status: ClassVar[int] = 500
+    worth_trying_again: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, job: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.job = job
+
+    def about(self, job: str) -> DownstreamError:
+        """The same error, said of this job."""
+        self.job = self.job or job
+        return self
+
+
+class CallerError(DownstreamError):
+    """The caller has to change something before it asks again."""
+
+    status = 400
+
+
+class InvalidRequest(CallerError):
+    """The request is not of the contract's form."""
+
+
+class InvalidJob(CallerError):
+    """A field of the job is wrong: ``InvalidJob("JOBOBJ_WALLTIME", value="1h", expected="HH:MM:SS")``.
+
+    Leave ``value`` out where it may be a secret.
+    """
+
+    def __init__(
+        self, field: str, *, expected: str, value: object = None, job: str | None = None
+    ) -> None:
+        super().__init__(f"{field}: {_shown(value)}is not {expected}", job=job)
+        self.field = field
+
+
+class NotAuthenticated(CallerError):
+    """No credentials, or wrong ones."""
+
+    status = 401
+
+
+class NotAllowed(CallerError):
+    """Known, but not mapped to a cluster user, or not permitted."""
+
+    status = 403
+
+
+class NotFound(CallerError):
+    """There is no such job, output or method."""
+
+    status = 404
+
+
+class JobNotOver(CallerError):
+    """The question can only be answered when the job is over."""
+
+    status = 409
+
+
+class Refused(DownstreamError):
+    """Slurm said no, and asking again will not help; the message is in its own words."""
+
+    status = 422
+
+
+class AccountRefused(Refused):
+    """The user, its account or their association is refused."""
+
+
+class QosRefused(Refused):
+    """The quality of service, or one of its limits."""
+
+
+class PartitionRefused(Refused):
+    """The partition, or one of its limits."""
+
+
+class Nonsense(DownstreamError):
+    """The cluster answered something that cannot be read."""
+
+    status = 502
+
+
+class Unavailable(DownstreamError):
+    """The cluster cannot be reached, or the truth cannot be known, right now."""
+
+    status = 503
+    worth_trying_again = True
+
+
+class SettingsFault(DownstreamError):
+    """The settings do not allow a start. ``faults`` holds one sentence for each thing to change."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    text = repr(value)
+    return (text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...") + " "

@@ -1,0 +1,138 @@
+"""Who a job belongs to: from the upstream's bearer token to a user of the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jwt
+import yaml
+from jsonschema import Draft202012Validator
+
+from pipeline.errors import InvalidRequest, NotAllowed, NotAuthenticated, SettingsFault
+from pipeline.settings.kinds import pem_text
+from pipeline.shipped import schema
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A user of the cluster and the private key that logs in as this user."""
+
+    user: str
+    private_key: str = field(default="", repr=False)
+    """PEM or OpenSSH form; empty for the local connector, which does not log in."""
+
+
+class UsersMapping:
+    """The site's mapping of upstream users, found by mail, to cluster users."""
+
+    def __init__(self, by_mail: dict[str, Owner]) -> None:
+        self._by_mail = by_mail
+        self._by_user = {owner.user: owner for owner in by_mail.values()}
+
+    def __len__(self) -> int:
+        return len(self._by_mail)
+
+    def owners(self) -> Iterable[Owner]:
+        """Every mapped user of the cluster."""
+        return self._by_user.values()
+
+    def owner_of(self, bearer: str) -> Owner:
+        """The cluster user that a bearer token stands for.
+
+        Raises:
+            InvalidRequest: the bearer is not a JWT.
+            NotAuthenticated: the token has no email claim.
+            NotAllowed: nobody is mapped to that mail.
+        """
+        mail = mail_of(bearer)
+        try:
+            return self._by_mail[mail]
+        except KeyError:
+            raise NotAllowed(
+                f"no user of the cluster is mapped to {mail!r}; "
+                "an administrator can add one to the users id mapping"
+            ) from None
+
+    def key_holder(self, user: str) -> Owner:
+        """The owner of a job that the cluster says is this user's.
+
+        Raises:
+            NotAllowed: the user is not in the mapping.
+        """
+        try:
+            return self._by_user[user]
+        except KeyError:
+            raise NotAllowed(
+                f"the cluster's user {user!r} is not in the users id mapping, so the job's files "
+                "cannot be reached; an administrator can add the user again"
+            ) from None
+
+
+def mail_of(bearer: str) -> str:
+    """The email claim of a bearer token. The signature is not verified here.
+
+    Raises:
+        InvalidRequest: the bearer is not a JWT.
+        NotAuthenticated: the token has no email claim.
+    """
+    token = bearer.removeprefix("Bearer ").strip()
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except jwt.InvalidTokenError as fault:
+        raise InvalidRequest(f"bearer: is not a JSON Web Token ({fault})") from None
+    mail = claims.get("email")
+    if not isinstance(mail, str) or not mail:
+        raise NotAuthenticated("bearer: the token has no email claim")
+    return mail
+
+
+def read_mapping(path: Path) -> UsersMapping:
+    """The mapping in a YAML file.
+
+    Raises:
+        SettingsFault: with one sentence for each fault of the file.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as fault:
+        raise SettingsFault([f"users id mapping {path}: {fault}"]) from None
+    except yaml.YAMLError as fault:
+        # The text around a YAML error may be a key: name the place only.
+        mark = getattr(fault, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark else ""
+        raise SettingsFault([f"users id mapping {path}: is not YAML{place}"]) from None
+    faults = [
+        f"users id mapping {path}: {error.json_path}: {_reason(error)}"
+        for error in Draft202012Validator(schema("users_id_mapping")).iter_errors(document)
+    ]
+    if faults:
+        raise SettingsFault(faults)
+    by_mail: dict[str, Owner] = {}
+    for number, entry in enumerate(document["users_id_mapping"], start=1):
+        place = f"users id mapping {path}: entry {number} ({entry['mail']})"
+        if entry["mail"] in by_mail:
+            faults.append(f"{place}: this mail stands there twice")
+        try:
+            key = pem_text(entry["ssh_private_key_b64"])
+        except ValueError:
+            faults.append(f"{place}: ssh_private_key_b64 is not the base64 of a private key")
+        else:
+            by_mail[entry["mail"]] = Owner(entry["mapped_user"], key)
+    if faults:
+        raise SettingsFault(faults)
+    return UsersMapping(by_mail)
+
+
+def _reason(error: object) -> str:
+    """A schema error without the value, which may be a key."""
+    kind, expected = getattr(error, "validator", ""), getattr(error, "validator_value", "")
+    words = {
+        "type": f"is not of type {expected}",
+        "pattern": f"does not match {expected}",
+        "minLength": "is empty",
+        "required": f"needs {', '.join(expected) if isinstance(expected, list) else expected}",
+        "additionalProperties": "has a field that is not known",
+    }
+    return words.get(str(kind), f"violates {kind}")

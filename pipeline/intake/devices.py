@@ -1,0 +1,88 @@
+"""Pseudo-devices: settings of one job that travel as a JSON list of ``key=value``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.errors import InvalidJob
+
+FIELD = "JOBOBJ_DEVICES"
+
+_OPTION = re.compile(r"[a-z][a-z0-9-]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+RESERVED_OPTIONS = (
+    # The job's identity, and what its polls and logs are found by.
+    "job-name", "output", "error", "chdir", "clusters", "array",
+    # Who runs what.
+    "uid", "gid", "wrap", "export", "export-file", "input",
+    # What sbatch itself answers.
+    "parsable", "wait", "test-only", "help", "usage", "version", "quiet", "verbose",
+)  # fmt: skip
+"""sbatch options that the downstream needs for itself."""
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What a job's pseudo-devices say; None: nothing."""
+
+    overlay_mb: int | None = None
+    partition: str = ""
+    exclusive: bool = True
+    sbatch_options: Mapping[str, str] = field(default_factory=dict)
+
+
+def read(text: str) -> Devices:
+    """The devices of one job.
+
+    Raises:
+        InvalidJob: not such a list, a device that is not known, or a wrong value; names the device.
+    """
+    overlay: int | None = None
+    partition, exclusive = "", True
+    options: dict[str, str] = {}
+    for entry in _entries(text):
+        key, equals, value = (part.strip() for part in entry.partition("="))
+        if not equals:
+            raise InvalidJob(FIELD, value=entry, expected="a device of the form key=value")
+        if _CONTROL.search(value):
+            raise InvalidJob(FIELD, value=entry, expected="free of control characters")
+        if key == "overlay":
+            if not re.fullmatch(r"[0-9]{1,8}", value):
+                raise InvalidJob(FIELD, value=entry, expected="overlay=<MB, 0 or more>")
+            overlay = int(value)
+        elif key == "partition":
+            partition = value
+        elif key == "exclusive":
+            if value not in ("True", "False"):
+                raise InvalidJob(FIELD, value=entry, expected="exclusive=True or exclusive=False")
+            exclusive = value == "True"
+        elif key.startswith("sbatch_"):
+            options[_option(key.removeprefix("sbatch_"), entry)] = value
+        else:
+            raise InvalidJob(
+                FIELD, value=entry, expected="overlay=, partition=, exclusive= or sbatch_<option>="
+            )
+    return Devices(overlay, partition, exclusive, options)
+
+
+def _entries(text: str) -> list[str]:
+    try:
+        entries = json.loads(text)
+    except ValueError:
+        raise InvalidJob(FIELD, value=text, expected="a JSON list") from None
+    if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+        raise InvalidJob(FIELD, value=text, expected="a JSON list of texts")
+    return entries
+
+
+def _option(name: str, entry: str) -> str:
+    if not _OPTION.fullmatch(name):
+        raise InvalidJob(FIELD, value=entry, expected="sbatch_<long option>=<value>")
+    # sbatch takes any beginning of an option's name that no other option has.
+    if any(reserved.startswith(name) for reserved in RESERVED_OPTIONS):
+        raise InvalidJob(FIELD, value=entry, expected="allowed: the downstream sets this option itself")
+    return name

@@ -1,0 +1,151 @@
+"""From the upstream's form to a checked ``Job``."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from pipeline.errors import InvalidJob
+from pipeline.intake import devices, images, script
+from pipeline.job import Credentials, Job, Resources
+from pipeline.settings import Settings
+from pipeline.shipped import schema
+
+
+def read(form: Mapping[str, Any], settings: Settings) -> Job:
+    """The job that a submit form describes.
+
+    Raises:
+        InvalidJob: names the field and what is wrong with it.
+    """
+    name = form.get("name") if isinstance(form, Mapping) else None
+    try:
+        _check("upstream_submit", form)
+        return _job(form, settings)
+    except InvalidJob as fault:
+        raise fault.about(name) if isinstance(name, str) else fault from None
+
+
+def _job(form: Mapping[str, Any], settings: Settings) -> Job:
+    field = f"hpc_script.{settings.executor}"
+    if settings.executor not in form["hpc_script"]:
+        raise InvalidJob("hpc_script", expected=f"an object with the key {settings.executor!r}")
+    text = script.decode(field, form["hpc_script"][settings.executor])
+    keys = script.keys(text)
+    _check("job_keys", keys)
+    script.fill(text, "")  # a script that cannot be filled is refused here, with its job's name
+
+    version = int(keys["JOBOBJ_APPDEFVERSION"])
+    if version < 2:
+        raise InvalidJob("JOBOBJ_APPDEFVERSION", value=version, expected="supported: it must be 2 or more")
+    if keys.get("JOBOBJ_INTERACTIVE") != "False":
+        raise InvalidJob(
+            "JOBOBJ_INTERACTIVE",
+            value=keys.get("JOBOBJ_INTERACTIVE", ""),
+            expected="supported: interactive jobs cannot be run yet, it must be False",
+        )
+    repo, application = keys.get("JOBOBJ_REPO", ""), keys.get("JOBOBJ_NAE", "")
+    if settings.local_registry and not application:
+        raise InvalidJob("JOBOBJ_NAE", expected="there, and names the image in the local registry")
+    if not settings.local_registry and not repo:
+        raise InvalidJob("JOBOBJ_REPO", expected="there, and names the application's image")
+
+    architecture = images.go_architecture(keys.get("JOBOBJ_ARCH", "x86_64"))
+    login = images.login_for(
+        repo, keys.get("JOBOBJ_DOCKER_SECRET", ""), keys.get("JOBOBJ_CTRSECRET", "")
+    )
+    app = images.app_image(settings, repo, application, login)
+    pseudo = devices.read(keys.get("JOBOBJ_DEVICES", "[]"))
+    return Job(
+        name=form["name"],
+        number=form["number"],
+        resources=_resources(form["nodes"], keys, pseudo),
+        script=text,
+        app_image=app,
+        init_image=images.init_image(settings, version, architecture),
+        app_in_global_registries=images.in_global_registries(settings, app.reference),
+        overlay_mb=settings.singularity_overlay_size
+        if pseudo.overlay_mb is None
+        else pseudo.overlay_mb,
+        command=keys.get("JARVICE_CMD", ""),
+        application=application,
+        user=keys.get("JOBOBJ_USER", ""),
+        architecture=architecture,
+        appdef_version=version,
+        held=bool(form.get("held")),
+        bearer=form["bearer"],
+        secrets=tuple(_secrets(form["bearer"], keys, login, settings)),
+    )
+
+
+def _resources(nodes: int, keys: Mapping[str, str], pseudo: devices.Devices) -> Resources:
+    gpus = _number(keys, "JOBOBJ_GPUS")
+    return Resources(
+        nodes=nodes,
+        cores=int(keys["JARVICE_CPU_CORES"]),
+        memory_gb=_number(keys, "JOBOBJ_RAM"),
+        gpus=gpus,
+        walltime=_text(keys, "JOBOBJ_WALLTIME"),
+        licenses=_text(keys, "JOBOBJ_LICENSES"),
+        partition=pseudo.partition,
+        exclusive=pseudo.exclusive or gpus > 0,
+        sbatch_options=pseudo.sbatch_options,
+    )
+
+
+def _text(keys: Mapping[str, str], key: str) -> str:
+    value = keys.get(key, "")
+    return "" if value == "None" else value
+
+
+def _number(keys: Mapping[str, str], key: str) -> int:
+    return int(_text(keys, key) or 0)
+
+
+def _secrets(
+    bearer: str, keys: Mapping[str, str], login: Credentials, settings: Settings
+) -> Iterator[str]:
+    """Everything of this job that must never be shown, in every spelling it travels in."""
+    yield bearer
+    for key in ("JOBOBJ_CTRSECRET", "JOBOBJ_DOCKER_SECRET"):
+        if key in keys:
+            yield keys[key]
+            yield keys[key].replace("{{", "{").replace("}}", "}")
+    for password in (login.password, settings.docker_password):
+        if password:
+            yield password
+            yield b64encode(password.encode()).decode()
+
+
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator(schema(name))
+
+
+def _check(name: str, document: object) -> None:
+    fault = best_match(_validator(name).iter_errors(document))
+    if fault is None:
+        return
+    if fault.validator == "required":
+        missing = next(key for key in fault.validator_value if key not in fault.instance)
+        raise InvalidJob(missing, expected="there, and is required")
+    field = ".".join(str(part) for part in fault.absolute_path) or "the form"
+    secret = field == "bearer" or field.startswith("hpc_script")
+    raise InvalidJob(field, value=None if secret else fault.instance, expected=_expected(fault))
+
+
+def _expected(fault: ValidationError) -> str:
+    said = fault.schema.get("x-expected") if isinstance(fault.schema, dict) else None
+    words = {
+        "type": f"of type {fault.validator_value}",
+        "pattern": f"of the form {fault.validator_value}",
+        "minimum": f"{fault.validator_value} or more",
+        "maximum": f"{fault.validator_value} or less",
+        "minLength": "allowed to be empty",
+    }
+    return str(said or words.get(str(fault.validator), f"valid ({fault.validator})"))

@@ -1,0 +1,67 @@
+"""The upstream's script: its KEY=value lines and its one format field.
+
+The order is the contract's: keys are read from the raw text, then the text is formatted.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from string import Formatter
+
+from pipeline.errors import InvalidJob
+
+FIELD = "DOWNSTREAM_PARAMETERS"
+
+_KEY_LINE = re.compile(r"^(JOBOBJ_[A-Z_]+|JARVICE_[A-Z_]+)=(.*?)\r?$", re.MULTILINE)
+
+
+def decode(field: str, encoded: str) -> str:
+    """The script behind its base64.
+
+    Raises:
+        InvalidJob: not base64, not UTF-8, or with a NUL, which bash cannot read.
+    """
+    try:
+        text = base64.b64decode("".join(encoded.split()), validate=True).decode("utf-8")
+    except binascii.Error:
+        raise InvalidJob(field, expected="base64") from None
+    except UnicodeDecodeError:
+        raise InvalidJob(field, expected="the base64 of UTF-8 text") from None
+    if "\0" in text:
+        raise InvalidJob(field, expected="a script (it holds a NUL character)")
+    return text
+
+
+def keys(text: str) -> dict[str, str]:
+    """The script's keys: ``KEY=value`` at column 0, the first one wins, empty is absent."""
+    found: dict[str, str] = {}
+    for match in _KEY_LINE.finditer(text):
+        found.setdefault(match[1], match[2])
+    return {key: value for key, value in found.items() if value}
+
+
+def fill(text: str, parameters: str) -> str:
+    """The script with its one field replaced and its doubled braces made single.
+
+    A format template could reach into Python objects; this one can hold ``{DOWNSTREAM_PARAMETERS}``
+    and nothing else.
+
+    Raises:
+        InvalidJob: a single brace, or another field.
+    """
+    parts: list[str] = []
+    try:
+        for literal, field, spec, conversion in Formatter().parse(text):
+            parts.append(literal)
+            if field is None:
+                continue
+            if field != FIELD or spec or conversion:
+                raise InvalidJob("hpc_script", expected=f"free of fields but {{{FIELD}}}", value=field)
+            parts.append(parameters)
+    except ValueError as fault:
+        raise InvalidJob(
+            "hpc_script", expected=f"a script with doubled braces ({fault})"
+        ) from None
+    return "".join(parts)

@@ -1,0 +1,121 @@
+"""The batch script of a job."""
+
+from __future__ import annotations
+
+import json
+from base64 import encodebytes
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from jinja2 import TemplateError
+
+from pipeline import shell
+from pipeline.errors import DownstreamError, InvalidJob
+from pipeline.intake import script as upstream_script
+from pipeline.job import Job, JobFiles
+from pipeline.render.context import context
+from pipeline.render.environment import ShellText, shell_environment
+from pipeline.settings import Settings
+
+TEMPLATE = "sbatch/job.sh.j2"
+
+SCRIPT_LIMIT = 4 * 1024 * 1024
+"""Bytes of a batch script that Slurm takes (max_script_size, slurm.conf(5))."""
+
+MASK = "********"
+
+
+class TemplateFault(DownstreamError):
+    """A template cannot be rendered; names the template and what it asked for."""
+
+
+@dataclass(frozen=True)
+class BatchScript:
+    """A script ready for sbatch, and what must be masked wherever it is shown."""
+
+    name: str
+    """The job's name in the upstream."""
+    slurm_name: str
+    """Its name in Slurm: prefix and name."""
+    files: JobFiles
+    text: str = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def masked(self) -> str:
+        """The script with every secret blanked out."""
+        return mask(self.text, self.secrets)
+
+
+def mask(text: str, secrets: Iterable[str]) -> str:
+    """The text with every secret blanked out, also as it is spelled inside bash and JSON."""
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        for spelling in {secret, shell.quote(secret), json.dumps(secret)[1:-1]}:
+            text = text.replace(spelling, MASK)
+    return text
+
+
+class Renderer:
+    """Renders jobs with the site's templates, or the shipped ones where the site has none."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._environment = shell_environment(settings.templates_dir)
+        self._environment.filters.update(
+            upstream_script=_filled, decoder=_decoder, here_document=_here_document
+        )
+
+    def batch_script(self, job: Job) -> BatchScript:
+        """The batch script of this job.
+
+        Raises:
+            InvalidJob: the script is larger than Slurm takes.
+            TemplateFault: a template is missing or wrong.
+        """
+        try:
+            text = self._environment.get_template(TEMPLATE).render(context(job, self._settings))
+        except TemplateError as fault:
+            place = getattr(fault, "name", None) or TEMPLATE
+            raise TemplateFault(f"template {place}: {fault}", job=job.name) from fault
+        size = len(text.encode("utf-8"))
+        if size >= SCRIPT_LIMIT:
+            raise InvalidJob(
+                "hpc_script",
+                expected=f"small enough: the batch script has {size} bytes, Slurm takes {SCRIPT_LIMIT - 1}",
+                job=job.name,
+            )
+        return BatchScript(
+            name=job.name,
+            slurm_name=self._settings.job_name_prefix + job.name,
+            files=JobFiles(self._settings.job_scratch_dir, job.name),
+            text=text,
+            secrets=job.secrets,
+        )
+
+    def context(self, job: Job) -> dict[str, object]:
+        """The variables that the templates get for this job."""
+        return context(job, self._settings)
+
+
+def _filled(script: str, parameters: ShellText) -> str:
+    """The upstream's script as it will run, with the rendered parameters in its one field."""
+    return upstream_script.fill(script, parameters)
+
+
+def _encoded(text: str) -> bool:
+    # sbatch refuses a batch script that has CRLF line ends anywhere, so such a text travels as base64.
+    return "\r" in text
+
+
+def _decoder(text: str) -> ShellText:
+    """The command that makes the text again from its here-document, byte for byte.
+
+    A here-document always ends in a line break, which is cut off again.
+    """
+    return ShellText("base64 --decode" if _encoded(text) else "head --bytes=-1")
+
+
+def _here_document(text: str) -> ShellText:
+    """The text as it stands in a here-document."""
+    if _encoded(text):
+        return ShellText(encodebytes(text.encode("utf-8")).decode("ascii").rstrip("\n"))
+    return ShellText(text)

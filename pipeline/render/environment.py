@@ -1,0 +1,101 @@
+"""Jinja2, made safe for bash.
+
+Every ``{{ value }}`` is quoted as one word of bash, as HTML templates escape. What is shell text
+already has the type ``ShellText``: the output of blocks, includes and macros, and of the filters
+that say in plain sight that a value is something else (``verbatim``, ``directive``, ``words``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
+from jinja2.exceptions import TemplateRuntimeError
+
+from pipeline import shell
+from pipeline.shipped import folder
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BARE = re.compile(r"[A-Za-z0-9_./:,=@%+~^&|!*\[\]()-]+")
+_OPTION = re.compile(r"[a-z][a-z0-9-]*")
+
+
+class ShellText(str):
+    """Text that is bash already and is not quoted again."""
+
+    __slots__ = ()
+
+
+class _ShellEnvironment(Environment):
+    """Blocks, macros and ``{% set %}`` blocks make shell text, so ``{{ super() }}`` just works."""
+
+    @staticmethod
+    def _join(parts: Iterable[str]) -> ShellText:
+        return ShellText("".join(parts))
+
+    concat = _join
+
+
+def shell_environment(site: Path | None) -> Environment:
+    """The environment for shell templates: the site's folder first, ``shipped/`` to extend."""
+    shipped = FileSystemLoader(folder("templates"))
+    loaders = [FileSystemLoader(site)] if site else []
+    environment = _ShellEnvironment(
+        loader=ChoiceLoader([*loaders, PrefixLoader({"shipped": shipped}), shipped]),
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        verbatim=verbatim, directive=directive, words=words, boundary=shell.boundary
+    )
+    return environment
+
+
+def verbatim(value: object) -> ShellText:
+    """The value as it is: for here-documents, whose end mark must be chosen with ``boundary``."""
+    return ShellText(value)
+
+
+def words(values: Iterable[object]) -> ShellText:
+    """A list as separate, quoted words."""
+    return ShellText(shell.join(str(value) for value in values))
+
+
+def directive(option: str, value: object) -> ShellText:
+    """One ``#SBATCH`` option: ``{{ "time" | directive("01:00:00") }}`` is ``--time=01:00:00``.
+
+    True is a bare option. sbatch reads the line itself, with quotes and backslashes, so a value
+    that is more than plain characters is quoted for it.
+
+    Raises:
+        TemplateRuntimeError: the option is no long option, or the value has a control character.
+    """
+    if not _OPTION.fullmatch(option):
+        raise TemplateRuntimeError(f"{option!r} is not a long option of sbatch")
+    if value is True or value == "":
+        return ShellText(f"--{option}")
+    text = str(value)
+    if _CONTROL.search(text):
+        raise TemplateRuntimeError(f"the value of --{option} holds a control character")
+    if not _BARE.fullmatch(text):
+        text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return ShellText(f"--{option}={text}")
+
+
+def _finalize(value: Any) -> Any:
+    if isinstance(value, ShellText):
+        return value
+    if isinstance(value, StrictUndefined):
+        return str(value)  # raises, and names the variable
+    if value is None or isinstance(value, list | tuple | dict | set):
+        raise TemplateRuntimeError(
+            f"{value!r} is not one word; use a filter such as words to say what it becomes"
+        )
+    return shell.quote(str(value))

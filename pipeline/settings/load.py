@@ -1,0 +1,146 @@
+"""Settings from a YAML file, from files that hold secrets, and from the environment."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Mapping
+from dataclasses import fields
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.errors import SettingsFault
+from pipeline.settings.declared import Declaration, Settings
+
+FILE_VARIABLE = "JARVICE_DOWNSTREAM_CONFIG"
+"""Names the site's YAML file."""
+
+_log = logging.getLogger(__name__)
+
+DECLARED: dict[str, Declaration] = {
+    declared.name: declared.metadata["declaration"] for declared in fields(Settings)
+}
+"""Every setting by its YAML key."""
+
+
+def load(environment: Mapping[str, str]) -> Settings:
+    """The settings: defaults, overridden by the site's file, overridden by the environment.
+
+    Raises:
+        SettingsFault: with one sentence for each value that cannot be taken.
+    """
+    faults: list[str] = []
+    values: dict[str, Any] = {}
+    for key, (source, raw) in {
+        **_from_file(environment.get(FILE_VARIABLE, ""), faults),
+        **_from_environment(environment, faults),
+    }.items():
+        declaration = DECLARED[key]
+        try:
+            values[key] = declaration.kind.read(raw)
+        except ValueError:
+            shown = "the value" if declaration.secret else repr(raw)
+            faults.append(f"{source}: {shown} is not {declaration.kind.accepts}")
+    if faults:
+        raise SettingsFault(faults)
+    return Settings(**values)
+
+
+def check_service(settings: Settings) -> None:
+    """Whether a service can run with these settings; a dry run needs less.
+
+    Raises:
+        SettingsFault: with one sentence for each thing that is missing.
+    """
+    faults: list[str] = []
+    if settings.connector == "slurm":
+        for key in ("slurm_cluster_addr", "slurm_ssh_pkey"):
+            if not getattr(settings, key):
+                declaration = DECLARED[key]
+                faults.append(
+                    f"{declaration.variable} is missing: {declaration.meaning.rstrip('.')}"
+                    f" ({declaration.kind.accepts})"
+                )
+        if settings.slurm_interface == "http":
+            faults.append("JARVICE_SLURM_INTERFACE: 'http' is not supported by this version; use cli")
+        if faults:
+            faults.append(
+                "To try the downstream without a cluster set JARVICE_BAREMETAL_CONNECTOR=local"
+            )
+    elif not _is_loopback(settings.bind_address):
+        faults.append(
+            f"WAITRESS_BIND_ADDRESS: {settings.bind_address!r} is not a loopback address; "
+            "the local connector runs jobs as this service's own user and listens on 127.0.0.1 only"
+        )
+    if faults:
+        raise SettingsFault(faults)
+
+
+def warn_unknown(environment: Mapping[str, str]) -> None:
+    """Log each variable that looks like a setting but is none, with the nearest that is."""
+    known = {FILE_VARIABLE, f"{FILE_VARIABLE}_FILE"}
+    for declaration in DECLARED.values():
+        known |= {declaration.variable, f"{declaration.variable}_FILE"}
+    for variable in sorted(environment):
+        if variable.startswith("JARVICE_") and variable not in known:
+            near = difflib.get_close_matches(variable, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            _log.warning("%s is not a setting%s", variable, hint)
+
+
+def _from_file(path: str, faults: list[str]) -> dict[str, tuple[str, Any]]:
+    if not path:
+        return {}
+    try:
+        document = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
+        faults.append(f"{FILE_VARIABLE}: cannot read {path}: {_one_line(fault)}")
+        return {}
+    if not isinstance(document, dict):
+        faults.append(f"{path}: is not a mapping of settings to values")
+        return {}
+    found = {}
+    for key, raw in document.items():
+        if key not in DECLARED:
+            near = difflib.get_close_matches(str(key), DECLARED, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            faults.append(f"{path}: {key} is not a setting{hint}")
+        elif raw is not None:
+            found[key] = (f"{path}: {key}", raw)
+    return found
+
+
+def _from_environment(
+    environment: Mapping[str, str], faults: list[str]
+) -> dict[str, tuple[str, Any]]:
+    found: dict[str, tuple[str, Any]] = {}
+    for key, declaration in DECLARED.items():
+        variable, file_variable = declaration.variable, f"{declaration.variable}_FILE"
+        path = environment.get(file_variable, "")
+        if path and environment.get(variable):
+            faults.append(f"{variable} and {file_variable} are both set; unset one")
+        elif path:
+            try:
+                found[key] = (file_variable, Path(path).read_text(encoding="utf-8").rstrip("\n"))
+            except (OSError, UnicodeDecodeError) as fault:
+                faults.append(f"{file_variable}: cannot read {path}: {_one_line(fault)}")
+        elif environment.get(variable):
+            found[key] = (variable, environment[variable])
+        # An empty variable is an absent one: start scripts export empty defaults.
+    return found
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _one_line(fault: Exception) -> str:
+    return " ".join(str(fault).split())

@@ -1,0 +1,1 @@
+"""Slurm's language: commands, states, host lists. Strings and structures, no I/O."""

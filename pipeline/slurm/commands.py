@@ -1,0 +1,200 @@
+"""Slurm's commands: each one's line and the reading of its answer, side by side."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from pipeline import shell
+from pipeline.errors import Nonsense
+from pipeline.job import JobStatus
+from pipeline.slurm import hostlist, states
+from pipeline.slurm.refusals import fault
+from pipeline.transport import Completed
+
+Answer_co = TypeVar("Answer_co", covariant=True)
+
+
+class Command(Protocol[Answer_co]):
+    """A line of bash that is safe to repeat, and what its reply means."""
+
+    def line(self) -> str:
+        """The line; every value in it is quoted."""
+        ...
+
+    def parse(self, reply: Completed) -> Answer_co:
+        """The answer. Raises a ``DownstreamError`` where the reply is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Squeue:
+    """Every job of ours that slurmctld still knows, in one call.
+
+    Ended jobs stay for MinJobAge (300 s unless the site says otherwise), so a job that is missing
+    here has ended or was never there: ask ``Sacct``. Source: squeue(1).
+    """
+
+    prefix: str
+    """In front of our jobs' names."""
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Starts each line. Somebody's job name may hold line breaks; it cannot hold this."""
+
+    def line(self) -> str:
+        """The line of bash."""
+        form = f"{self.mark}|%A|%u|%T|%M|%N|%j"
+        return shell.join(["squeue", "--noheader", "--all", "--states=all", f"--format={form}"])
+
+    def parse(self, reply: Completed) -> list[JobStatus]:
+        """The jobs, in squeue's order.
+
+        Raises:
+            Unavailable: slurmctld did not answer; a short list is never returned.
+            Nonsense: a line is not of the form that was asked for.
+        """
+        if reply.exit_code != 0:
+            raise fault(reply, "squeue")
+        found = []
+        for record in reply.text().split(f"{self.mark}|")[1:]:
+            fields = record.rstrip("\n").split("|", 5)
+            if len(fields) != 6:
+                raise Nonsense(f"squeue: cannot read the line {record[:80]!r}")
+            job_id, user, state, elapsed, nodes, slurm_name = fields
+            name = our_name(slurm_name, self.prefix)
+            if name is not None:
+                found.append(_status(name, job_id, user, state, elapsed, nodes))
+        return found
+
+
+@dataclass(frozen=True)
+class Sacct:
+    """The accounting records of some jobs, by id. Source: sacct(1).
+
+    By id, because ``sacct -a`` leaves out jobs that were cancelled while they were held; parsable,
+    because the table clips states (``CANCELLED+``).
+    """
+
+    prefix: str
+    job_ids: Sequence[str]
+
+    def line(self) -> str:
+        """The line of bash."""
+        return shell.join(
+            ["sacct", "--noheader", "--parsable2", "--allocations", "--allusers", "--duplicates",
+             f"--jobs={','.join(self.job_ids)}",
+             "--format=JobIDRaw,User,State,Elapsed,NodeList,JobName"]
+        )  # fmt: skip
+
+    def parse(self, reply: Completed) -> list[JobStatus]:
+        """The records of our jobs, oldest first: a job id can have been used before.
+
+        Raises:
+            Unavailable, Refused: accounting did not answer.
+            Nonsense: a line is not of the form that was asked for.
+        """
+        if reply.exit_code != 0:
+            raise fault(reply, "sacct")
+        found = []
+        for record in reply.text().splitlines():
+            fields = record.split("|", 5)
+            if len(fields) != 6:
+                raise Nonsense(f"sacct: cannot read the line {record[:80]!r}")
+            job_id, user, state, elapsed, nodes, slurm_name = fields
+            name = our_name(slurm_name, self.prefix)
+            if name is not None:
+                nodes = "" if nodes == "None assigned" else nodes
+                found.append(_status(name, job_id, user, state, elapsed, nodes))
+        return found
+
+
+@dataclass(frozen=True)
+class Scancel:
+    """End a job. An unknown or ended job is no error to scancel. Source: scancel(1)."""
+
+    job_id: str
+
+    def line(self) -> str:
+        """The line of bash."""
+        return shell.join(["scancel", self.job_id])
+
+    def parse(self, reply: Completed) -> None:
+        """Raises what Slurm said."""
+        if reply.exit_code != 0:
+            raise fault(reply, f"scancel {self.job_id}")
+
+
+@dataclass(frozen=True)
+class Release:
+    """Release a held job. Source: scontrol(1)."""
+
+    job_id: str
+
+    def line(self) -> str:
+        """The line of bash."""
+        return shell.join(["scontrol", "release", self.job_id])
+
+    def parse(self, reply: Completed) -> None:
+        """Raises what Slurm said."""
+        if reply.exit_code != 0:
+            raise fault(reply, f"scontrol release {self.job_id}")
+
+
+@dataclass(frozen=True)
+class ShowJob:
+    """All that slurmctld says of a job. Source: scontrol(1)."""
+
+    job_id: str
+
+    def line(self) -> str:
+        """The line of bash."""
+        return shell.join(["scontrol", "show", "job", self.job_id])
+
+    def parse(self, reply: Completed) -> str:
+        """The text. Raises what Slurm said."""
+        if reply.exit_code != 0:
+            raise fault(reply, f"scontrol show job {self.job_id}")
+        return reply.text()
+
+
+@dataclass(frozen=True)
+class Ping:
+    """Whether slurmctld answers. Source: scontrol(1)."""
+
+    def line(self) -> str:
+        """The line of bash."""
+        return "scontrol ping"
+
+    def parse(self, reply: Completed) -> None:
+        """Raises what Slurm said."""
+        if reply.exit_code != 0:
+            raise fault(Completed(reply.exit_code, b"", reply.stderr or reply.stdout), "scontrol ping")
+
+
+def our_name(slurm_name: str, prefix: str) -> str | None:
+    """The upstream's name of a Slurm job name; None when the job is not this portal's.
+
+    A prefix has no digit and a name starts with one: the name of another portal's job, whose
+    prefix starts like ours, is never taken for ours.
+    """
+    name = slurm_name.removeprefix(prefix)
+    return name if name != slurm_name and name[:1].isdigit() else None
+
+
+def _status(
+    name: str, job_id: str, user: str, state: str, elapsed: str, nodes: str
+) -> JobStatus:
+    word = states.read_state(state)
+    try:
+        return JobStatus(
+            name=name,
+            job_id=job_id,
+            owner=user,
+            state=word,
+            phase=states.phase(word),
+            elapsed=states.read_seconds(elapsed),
+            nodes=hostlist.expand(nodes),
+        )
+    except ValueError as broken:
+        raise Nonsense(f"Slurm: cannot read what it says of job {job_id}: {broken}") from None

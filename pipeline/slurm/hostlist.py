@@ -1,0 +1,58 @@
+"""Slurm's host lists: ``n[1-3,7],gpu01``. Source: scontrol(1), "show hostnames"."""
+
+from __future__ import annotations
+
+import re
+
+_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_MOST_HOSTS = 100_000
+
+
+def expand(text: str) -> tuple[str, ...]:
+    """The host names of a host list, in its order.
+
+    Raises:
+        ValueError: it is no host list, or one of more than 100,000 hosts.
+    """
+    hosts: list[str] = []
+    for part in _parts(text):
+        hosts += _expand_part(part)
+        if len(hosts) > _MOST_HOSTS:
+            raise ValueError(f"a host list of more than {_MOST_HOSTS} hosts")
+    return tuple(hosts)
+
+
+def _parts(text: str) -> list[str]:
+    """Split at the commas outside brackets."""
+    parts, depth, start = [], 0, 0
+    for place, character in enumerate(text):
+        depth += (character == "[") - (character == "]")
+        if depth not in (0, 1):
+            raise ValueError(f"{text!r} is not a host list")
+        if character == "," and depth == 0:
+            parts.append(text[start:place])
+            start = place + 1
+    if depth:
+        raise ValueError(f"{text!r} is not a host list")
+    return [part for part in [*parts, text[start:]] if part]
+
+
+def _expand_part(part: str) -> list[str]:
+    head, bracket, rest = part.partition("[")
+    if not bracket:
+        return [part]
+    inside, _, tail = rest.partition("]")
+    return [f"{head}{number}{end}" for number in _numbers(inside) for end in _expand_part(tail) or [""]]
+
+
+def _numbers(text: str) -> list[str]:
+    numbers: list[str] = []
+    for piece in text.split(","):
+        match = _RANGE.fullmatch(piece)
+        if not match:
+            raise ValueError(f"{piece!r} is not a range of a host list")
+        first, last = match[1], match[2] or match[1]
+        if int(last) - int(first) > _MOST_HOSTS:
+            raise ValueError(f"a host list of more than {_MOST_HOSTS} hosts")
+        numbers += [str(n).zfill(len(first)) for n in range(int(first), int(last) + 1)]
+    return numbers

@@ -1,0 +1,147 @@
+"""The files of one job on the cluster: output, exit record, and their removal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline import shell
+from pipeline.errors import Nonsense, NotAllowed, NotFound, Unavailable
+from pipeline.job import JobFiles
+from pipeline.transport import Completed
+
+_NOT_THERE = 66
+_NOT_ALLOWED = 77
+
+
+@dataclass(frozen=True)
+class ExitRecord:
+    """What the first task wrote at its end. Times are seconds since the epoch."""
+
+    job_id: str
+    code: int
+    started: int
+    ended: int
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The last lines of a job's output, as far as ``most_bytes`` goes."""
+
+    files: JobFiles
+    lines: int
+    """0: all."""
+    most_bytes: int
+
+    def line(self) -> str:
+        """The line of bash."""
+        file = shell.quote(self.files.output)
+        cut = f"tail --bytes={self.most_bytes} -- {file}"
+        if self.lines:
+            cut += f" | tail --lines={self.lines}"
+        return f"[ -e {file} ] || exit {_NOT_THERE}; {cut}"
+
+    def parse(self, reply: Completed) -> bytes | None:
+        """The bytes; None when there is no output yet.
+
+        Raises:
+            Unavailable: the file is there and cannot be read.
+        """
+        if reply.exit_code == _NOT_THERE:
+            return None
+        if reply.exit_code != 0 or reply.stderr.strip():
+            raise Unavailable(f"cannot read the job's output: {reply.complaint()}")
+        return reply.stdout
+
+
+@dataclass(frozen=True)
+class ReadRecord:
+    """The exit record in the control folder."""
+
+    files: JobFiles
+
+    def line(self) -> str:
+        """The line of bash."""
+        control = shell.quote(self.files.control)
+        return f"cd {control} 2>/dev/null || exit {_NOT_THERE}; [ ! -e exit ] || cat exit"
+
+    def parse(self, reply: Completed) -> ExitRecord | None:
+        """The record; None when the first task did not come to its end.
+
+        Raises:
+            NotFound: there is no control folder.
+            Unavailable, Nonsense: the record is there and cannot be read.
+        """
+        if reply.exit_code == _NOT_THERE:
+            raise NotFound("the job has no control folder on the cluster")
+        if reply.exit_code != 0:
+            raise Unavailable(f"cannot read the job's exit record: {reply.complaint()}")
+        words = reply.text().split()
+        if not words:
+            return None
+        if len(words) != 4 or not all(word.isdecimal() for word in words):
+            raise Nonsense(f"the job's exit record is {reply.text()[:80]!r}")
+        return ExitRecord(words[0], *(int(word) for word in words[1:]))
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Remove everything of a job: output, control folder, what its script made."""
+
+    files: JobFiles
+    job_id: str
+
+    def line(self) -> str:
+        """The line of bash."""
+        paths = [self.files.output, self.files.control, self.files.made_by_script(self.job_id)]
+        return shell.join(["rm", "-rf", "--", *paths])
+
+    def parse(self, reply: Completed) -> None:
+        """Raises Unavailable when something could not be removed."""
+        if reply.exit_code != 0:
+            raise Unavailable(f"cannot remove the job's files: {reply.complaint()}")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A directory of the cluster, as the upstream shows it: one ``/data<path>`` a line.
+
+    Only what lies under one of the roots, links resolved, is listed; without roots that is the
+    home folder.
+    """
+
+    path: str
+    details: bool
+    roots: Sequence[str]
+
+    def line(self) -> str:
+        """The line of bash."""
+        roots = shell.join(self.roots) if self.roots else '"$HOME"'
+        entry = "%Ts %s /data%p" if self.details else "/data%p"
+        folders, files = shell.quote(f"{entry}/\\n"), shell.quote(f"{entry}\\n")
+        return (
+            f"p=$(realpath -e -- {shell.quote(self.path)}) || exit {_NOT_THERE}; "
+            f'for r in {roots}; do r=$(realpath -e -- "$r") && r=${{r%/}} || continue; '
+            'case "$p/" in "$r"/*) '
+            f'find "$p" -maxdepth 1 -type d -printf {folders} && '
+            f'find "$p" -maxdepth 1 -type f -printf {files}; exit;; esac; done; '
+            f"exit {_NOT_ALLOWED}"
+        )
+
+    def parse(self, reply: Completed) -> str:
+        """The lines.
+
+        Raises:
+            NotFound: there is no such path.
+            NotAllowed: it is not under a root, or cannot be read.
+        """
+        if reply.exit_code == _NOT_THERE:
+            raise NotFound(f"pvcls: {self.path!r} is not there")
+        if reply.exit_code == _NOT_ALLOWED:
+            raise NotAllowed(
+                f"pvcls: {self.path!r} is not in a folder that may be listed; "
+                "an administrator can add it to JARVICE_DOWNSTREAM_PVCLS_ROOTS"
+            )
+        if reply.exit_code != 0:
+            raise NotAllowed(f"pvcls: {self.path!r}: {reply.complaint()}")
+        return reply.text()

@@ -1,0 +1,73 @@
+"""Slurm's job states, and what they mean to the upstream. Source: squeue(1), the upstream's contract."""
+
+from __future__ import annotations
+
+from pipeline.job import Phase
+
+_QUEUED = {
+    "CONFIGURING", "PENDING", "REQUEUE_FED", "REQUEUE_HOLD", "REQUEUED", "RESV_DEL_HOLD",
+    "SPECIAL_EXIT",
+}  # fmt: skip
+_RUNNING = {
+    "RUNNING", "RESIZING", "SIGNALING", "STOPPED", "SUSPENDED", "COMPLETING", "STAGE_OUT",
+}  # fmt: skip
+_ENDED = {
+    "COMPLETED": 0,
+    "FAILED": 1,
+    "NODE_FAIL": 1,
+    "OUT_OF_MEMORY": 1,
+    "BOOT_FAIL": 1,
+    "CANCELLED": -15,
+    "DEADLINE": -15,
+    "PREEMPTED": -15,
+    "REVOKED": -9,
+    "TIMEOUT": -9,
+}
+OTHER_END = -9
+"""The exit status of a job that ended in no known way."""
+
+KILLED = "KILLED"
+"""Not Slurm's word: a job that is gone and left no exit record, where nobody knows more."""
+
+
+def phase(state: str) -> Phase:
+    """Where a job in this state is. A word that Slurm may add later is taken as an end."""
+    if state in _QUEUED:
+        return Phase.QUEUED
+    if state in _RUNNING:
+        return Phase.RUNNING
+    return Phase.ENDED
+
+
+def exit_status(state: str) -> int:
+    """The upstream's exit status for a final state."""
+    return _ENDED.get(state, OTHER_END)
+
+
+def read_state(text: str) -> str:
+    """The state's own word: ``CANCELLED by 2002`` is ``CANCELLED``."""
+    return text.split(" ", 1)[0].strip()
+
+
+def read_seconds(text: str) -> int:
+    """Seconds of Slurm's ``[[days-]hours:]minutes:seconds``; 0 where it has no time.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    if text in ("", "INVALID", "N/A", "Unknown"):
+        return 0
+    days, dash, rest = text.partition("-")
+    if not dash:
+        days, rest = "0", text
+    total = 0
+    for part in rest.split(":"):
+        total = total * 60 + int(part)
+    return int(days) * 86400 + total
+
+
+def show_seconds(seconds: int) -> str:
+    """``HH:MM:SS``, days folded into hours: ``26:03:04``."""
+    minutes, second = divmod(max(0, seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours:02d}:{minute:02d}:{second:02d}"

@@ -1,0 +1,126 @@
+"""Sending a batch script exactly once: claim the name, sbatch, record the id.
+
+The claim is the job's control folder, made by ``mkdir``, which only one can do. A second
+submission of the name finds the folder and gives the id in it. A claim without an id is a
+submission under way, or one that was cut off: it is settled by asking Slurm for the name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from pipeline import shell
+from pipeline.errors import Nonsense, Unavailable
+from pipeline.slurm.refusals import fault
+from pipeline.transport import Completed
+
+CLAIM_SECONDS = 60
+"""Age from which a claim without an id and without a job in Slurm is taken to be abandoned."""
+
+
+class _Exit(IntEnum):
+    """Exit codes of our own lines, out of the way of sbatch's."""
+
+    UNSETTLED = 76
+    NO_FOLDER = 73
+
+
+class Unsettled(Exception):
+    """The name is claimed, and nobody knows yet under which id."""
+
+
+@dataclass(frozen=True)
+class Submit:
+    """Claim the name and give the script, on standard input, to sbatch. Source: sbatch(1).
+
+    sbatch's exit code decides, never its stderr. When it fails the claim stays: whether the job
+    was accepted may be unknown (``Socket timed out``). ``Withdraw`` takes it back.
+    """
+
+    control: str
+
+    def line(self) -> str:
+        """The line of bash."""
+        return (
+            f"c={shell.quote(self.control)}; claim() {{ mkdir -m 700 \"$c\"; }}; "
+            'if claim 2>/dev/null || { mkdir -p "${c%/*}" && claim 2>/dev/null; }; then '
+            'id=$(sbatch --parsable) && printf "%s\\n" "${id%%;*}" >"$c/jobid" && echo "${id%%;*}"; '
+            f'elif [ -d "$c" ]; then read -r id <"$c/jobid" && echo "$id" || exit {_Exit.UNSETTLED:d}; '
+            f'else mkdir "$c"; exit {_Exit.NO_FOLDER:d}; fi'
+        )
+
+    def parse(self, reply: Completed) -> str:
+        """The job's id, of this submission or of the one that came first.
+
+        Raises:
+            Unsettled: claimed, but without an id.
+            Refused, Unavailable: in sbatch's own words.
+        """
+        if reply.exit_code == _Exit.UNSETTLED:
+            raise Unsettled
+        if reply.exit_code == _Exit.NO_FOLDER:
+            raise Unavailable(f"cannot make the job's control folder: {reply.complaint()}")
+        if reply.exit_code != 0:
+            raise fault(reply, "sbatch")
+        return _job_id(reply)
+
+
+@dataclass(frozen=True)
+class Withdraw:
+    """Take back a claim after sbatch refused the job; a claim with an id stays."""
+
+    control: str
+
+    def line(self) -> str:
+        """The line of bash."""
+        return f"rmdir {shell.quote(self.control)}"
+
+    def parse(self, reply: Completed) -> None:
+        """Nothing: a claim that stays is settled at the next submission."""
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Find the job of an unsettled claim by its name and record its id.
+
+    Without such a job an old claim is given up, so that the next submission can send the job.
+    """
+
+    control: str
+    slurm_name: str
+
+    def line(self) -> str:
+        """The line of bash."""
+        name = shell.quote(f"--name={self.slurm_name}")
+        return (
+            f"c={shell.quote(self.control)}; "
+            f"id=$(squeue --noheader --all --states=all {name} --format=%A) || exit; "
+            f'[ -n "$id" ] || id=$(sacct --noheader --parsable2 --allocations --starttime=now-7days '
+            f"{name} --format=JobIDRaw 2>/dev/null); "
+            'if [ -n "$id" ]; then id=${id%%$\'\\n\'*}; printf "%s\\n" "$id" >"$c/jobid"; echo "$id"; '
+            f'else [ $(($(date +%s) - $(stat -c %Y "$c"))) -lt {CLAIM_SECONDS} ] || rmdir "$c"; '
+            f"exit {_Exit.UNSETTLED:d}; fi"
+        )
+
+    def parse(self, reply: Completed) -> str:
+        """The job's id.
+
+        Raises:
+            Unavailable: Slurm does not know the name; worth trying again.
+        """
+        if reply.exit_code == _Exit.UNSETTLED:
+            raise Unavailable(
+                "this name is being submitted, or an earlier submission was cut off; "
+                f"it is settled {CLAIM_SECONDS} s after that, ask again"
+            )
+        if reply.exit_code != 0:
+            raise fault(reply, "squeue")
+        return _job_id(reply)
+
+
+def _job_id(reply: Completed) -> str:
+    job_id = reply.text().strip()
+    if not job_id.isdecimal():
+        raise Nonsense(f"sbatch: answered {job_id[:80]!r} where a job id was expected")
+    return job_id

@@ -1,0 +1,175 @@
+"""One poll for all: what the cluster says of every job, asked once an interval however many ask.
+
+Whoever asks first after the interval asks the cluster; the others get the last snapshot while it
+is fresh enough, or wait. A failed poll is an error for everybody until the next one succeeds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.connectors.protocol import Connector
+from pipeline.errors import DownstreamError, NotFound, Unavailable
+from pipeline.job import JobRef, JobStatus, Phase
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All jobs at one moment."""
+
+    begun: float
+    """When the cluster was asked, on the tracker's clock."""
+    by_id: dict[str, JobStatus] = field(default_factory=dict)
+
+    def in_phase(self, phase: Phase) -> list[JobStatus]:
+        """The jobs that are queued, running or ended."""
+        return [job for job in self.by_id.values() if job.phase is phase]
+
+
+class Tracker:
+    """Keeps the last snapshot, and what became of jobs that have left it."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        *,
+        interval: float,
+        max_age: float,
+        retention: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connector = connector
+        self._interval = interval
+        self._max_age = max_age
+        self._retention = retention
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._snapshot: Snapshot | None = None
+        self._fault: DownstreamError | None = None
+        self._polled = float("-inf")
+        self._polling = False
+        self._submitted: dict[str, tuple[float, JobStatus]] = {}
+        self._left: dict[str, tuple[float, JobStatus]] = {}
+        """Jobs that left the snapshot, with the time; ended ones are settled, others are not yet."""
+        self._settling = threading.Lock()
+
+    def snapshot(self) -> Snapshot:
+        """The jobs as the cluster sees them.
+
+        Raises:
+            Unavailable: the last poll failed, or the last good one is too old.
+        """
+        with self._changed:
+            while True:
+                age = self._clock() - self._polled
+                if age < self._interval:
+                    return self._last()
+                if not self._polling:
+                    self._polling = True
+                    break
+                if self._snapshot and not self._fault and age < self._max_age:
+                    return self._snapshot
+                self._changed.wait(self._max_age)
+        return self._poll()
+
+    def submitted(self, job: JobStatus) -> None:
+        """A job that was just sent is known at once."""
+        with self._changed:
+            self._submitted[job.job_id] = (self._clock(), job)
+            if self._snapshot and job.job_id not in self._snapshot.by_id:
+                self._snapshot = Snapshot(
+                    self._snapshot.begun, {**self._snapshot.by_id, job.job_id: job}
+                )
+
+    def find(self, ref: JobRef) -> JobStatus:
+        """The job that a reference names, live or ended.
+
+        Raises:
+            NotFound: there is no job of that name and id.
+            Unavailable: what became of it cannot be known now.
+        """
+        job = self.snapshot().by_id.get(ref.job_id) or self._settled(ref.job_id)
+        job = job or self._settle(ref)
+        if job.name != ref.name:
+            raise NotFound(f"job {ref.job_id} is not {ref.name}", job=ref.name)
+        return job
+
+    def _last(self) -> Snapshot:
+        if self._fault:
+            raise self._fault.with_traceback(None)
+        if self._snapshot is None or self._clock() - self._snapshot.begun > self._max_age:
+            raise Unavailable("what the cluster last said of its jobs is too old")
+        return self._snapshot
+
+    def _poll(self) -> Snapshot:
+        """Ask the cluster; the one caller that may is here."""
+        begun = self._clock()
+        outcome: Snapshot | DownstreamError = Unavailable("the last poll broke off; see the log")
+        try:
+            jobs = self._connector.jobs()
+            outcome = Snapshot(begun, {job.job_id: job for job in jobs})
+        except DownstreamError as fault:
+            _log.warning("the cluster does not say which jobs there are: %s", fault)
+            outcome = fault
+        finally:
+            self._publish(outcome)
+        with self._changed:
+            return self._last()
+
+    def _publish(self, outcome: Snapshot | DownstreamError) -> None:
+        with self._changed:
+            self._polling = False
+            self._polled = self._clock()
+            if isinstance(outcome, Snapshot):
+                self._fault = None
+                self._replace(outcome)
+            else:
+                self._fault = outcome
+            self._changed.notify_all()
+
+    def _replace(self, new: Snapshot) -> None:
+        for job_id, (when, job) in list(self._submitted.items()):
+            if when < new.begun:
+                del self._submitted[job_id]
+            else:
+                new.by_id.setdefault(job_id, job)
+        for job_id, job in (self._snapshot.by_id if self._snapshot else {}).items():
+            if job_id not in new.by_id:
+                self._left[job_id] = (new.begun, job)
+        for job_id, (when, _) in list(self._left.items()):
+            if job_id in new.by_id or new.begun - when > self._retention:
+                del self._left[job_id]
+        self._snapshot = new
+
+    def _settled(self, job_id: str) -> JobStatus | None:
+        with self._changed:
+            _, job = self._left.get(job_id, (0.0, None))
+        return job if job and job.phase is Phase.ENDED else None
+
+    def _settle(self, ref: JobRef) -> JobStatus:
+        """Ask what became of this job, and of all others that left without a known end."""
+        with self._settling:
+            settled = self._settled(ref.job_id)
+            if settled:
+                return settled
+            with self._changed:
+                open_ends = [job for _, job in self._left.values() if job.phase is not Phase.ENDED]
+            if all(job.job_id != ref.job_id for job in open_ends):
+                open_ends.append(JobStatus(ref.name, ref.job_id, "", "", Phase.ENDED))
+            ended = {job.job_id: job for job in self._connector.ended(open_ends)}
+            with self._changed:
+                known = ref.job_id in self._left
+                self._left |= {job_id: (self._clock(), job) for job_id, job in ended.items()}
+        if ref.job_id in ended:
+            return ended[ref.job_id]
+        if known:
+            raise Unavailable(
+                f"job {ref.job_id} has left the queue and its end is not recorded yet", job=ref.name
+            )
+        raise NotFound(f"there is no job {ref.job_id} named {ref.name}", job=ref.name)

@@ -1,0 +1,124 @@
+"""One remote bash, kept open and fed with commands.
+
+sshd needs several milliseconds of both sides' CPU for each new channel; a shell that stays needs
+none of it. Each command is framed: its standard input is announced with its length, its two
+output streams end with a mark that is new and random for each command, so that nothing a command
+prints can be taken for the end.
+"""
+
+from __future__ import annotations
+
+import secrets
+import selectors
+import time
+from dataclasses import dataclass, field
+
+import paramiko
+
+from pipeline.transport import Completed, Limits
+
+_CHUNK = 1024 * 1024
+
+
+class ConnectionDropped(Exception):
+    """The far side went away; what was asked of it may or may not have been done."""
+
+
+class CommandTimedOut(Exception):
+    """The command did not end in time; it may still be running."""
+
+
+class OutputTooLarge(Exception):
+    """The command printed more than the caller takes."""
+
+
+@dataclass
+class _Stream:
+    """One output stream until the mark that ends it."""
+
+    mark: bytes
+    data: bytearray = field(default_factory=bytearray)
+    ended: bool = False
+
+    def take(self, chunk: bytes) -> None:
+        self.data += chunk
+        # The mark is searched for at the end only: nothing follows it until the next command.
+        self.ended = self.data.endswith(b"\n") and self.mark in self.data[-len(self.mark) - 8 :]
+
+
+class RemoteShell:
+    """A bash on a channel of its own. One command at a time; used by one thread at a time."""
+
+    def __init__(self, channel: paramiko.Channel, start_line: str, limits: Limits) -> None:
+        """Start it. Raises as ``run`` does."""
+        self._channel = channel
+        channel.exec_command(start_line)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(channel, selectors.EVENT_READ)
+        # A login shell's start files may print: what comes before the first mark is nobody's answer.
+        self.run(":", b"", limits)
+
+    def run(self, line: str, stdin: bytes, limits: Limits) -> Completed:
+        """Run a line of bash to its end.
+
+        Raises:
+            ConnectionDropped, CommandTimedOut, OutputTooLarge: the shell cannot be used again.
+        """
+        deadline = time.monotonic() + limits.seconds
+        mark = secrets.token_hex(16)
+        # The input is read to its last byte even if the command does not want it: the rest would
+        # be taken for the next command.
+        source = f"head -c {len(stdin)} |" if stdin else ""
+        sink = "s=$?; cat >/dev/null; exit $s;" if stdin else ""
+        null = "" if stdin else " </dev/null"
+        frame = (
+            f"{source} {{ ( {line}\n){null}; {sink} }}; "
+            f"printf '\\n{mark} %d\\n' $?; printf '\\n{mark}\\n' >&2\n"
+        )
+        out, err = _Stream(f"\n{mark} ".encode()), _Stream(f"\n{mark}\n".encode())
+        try:
+            self._send(frame.encode("utf-8") + stdin, deadline)
+            while not (out.ended and err.ended):
+                self._receive(out, err, deadline, limits)
+        except (OSError, EOFError, paramiko.SSHException) as fault:
+            raise ConnectionDropped(str(fault) or type(fault).__name__) from fault
+        return _completed(out, err)
+
+    def close(self) -> None:
+        """End the remote shell."""
+        self._selector.close()
+        self._channel.close()
+
+    def _send(self, data: bytes, deadline: float) -> None:
+        view = memoryview(data)
+        while view:
+            self._channel.settimeout(max(0.0, deadline - time.monotonic()) or 0.001)
+            try:
+                sent = self._channel.send(bytes(view[:_CHUNK]))
+            except TimeoutError:
+                raise CommandTimedOut from None
+            if sent == 0:
+                raise ConnectionDropped("the far side closed it")
+            view = view[sent:]
+
+    def _receive(self, out: _Stream, err: _Stream, deadline: float, limits: Limits) -> None:
+        channel = self._channel
+        if not (channel.recv_ready() or channel.recv_stderr_ready()):
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or not self._selector.select(remaining):
+                raise CommandTimedOut
+            if not (channel.recv_ready() or channel.recv_stderr_ready()):
+                said = " ".join(err.data.decode("utf-8", "replace").split())
+                raise ConnectionDropped(said or "the far side closed it")
+        if channel.recv_ready():
+            out.take(channel.recv(_CHUNK))
+        if channel.recv_stderr_ready():
+            err.take(channel.recv_stderr(_CHUNK))
+        if len(out.data) + len(err.data) > limits.output_bytes:
+            raise OutputTooLarge
+
+
+def _completed(out: _Stream, err: _Stream) -> Completed:
+    body, _, code = bytes(out.data).rpartition(out.mark)
+    complaint, _, _ = bytes(err.data).rpartition(err.mark)
+    return Completed(int(code), body, complaint)
