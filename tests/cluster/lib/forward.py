@@ -1,0 +1,83 @@
+"""Forwards TCP ports of the host's 127.0.0.1 into a network namespace.
+
+forward.py PID_FILE NAMESPACE_FILE PORT=ADDRESS:PORT...
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import socket
+import struct
+import sys
+
+CLONE_NEWNET = 0x40000000
+
+
+def listen(port):
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(256)
+    return listener
+
+
+def reset(writer):
+    """Close so that the peer sees a reset connection, as it does when a daemon is not there."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def pump(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.write_eof()
+
+
+async def forward(address, port, client_reader, client_writer):
+    try:
+        server_reader, server_writer = await asyncio.open_connection(address, port)
+    except OSError:
+        reset(client_writer)
+        return
+    for writer in (client_writer, server_writer):
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    pumps = [asyncio.ensure_future(pump(client_reader, server_writer)), asyncio.ensure_future(pump(server_reader, client_writer))]
+    try:
+        await asyncio.gather(*pumps)
+    except OSError:  # one side was reset: so is the other
+        for task in pumps:
+            task.cancel()
+        reset(client_writer)
+        reset(server_writer)
+    for writer in (client_writer, server_writer):
+        with contextlib.suppress(OSError):
+            writer.close()
+
+
+async def main(listeners):
+    servers = []
+    for listener, address, port in listeners:
+
+        def handler(reader, writer, address=address, port=port):
+            return forward(address, port, reader, writer)
+
+        servers.append(await asyncio.start_server(handler, sock=listener))
+    await asyncio.gather(*(server.serve_forever() for server in servers))
+
+
+if __name__ == "__main__":
+    pid_file, namespace, *rules = sys.argv[1:]
+    targets = []
+    for rule in rules:
+        host_port, target = rule.split("=")
+        target_address, target_port = target.split(":")
+        targets.append((listen(int(host_port)), target_address, int(target_port)))
+    # Sockets made from here on belong to the other namespace; the listeners stay where they are.
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(os.open(namespace, os.O_RDONLY), CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+    with open(pid_file, "w") as file:
+        file.write(f"{os.getpid()}\n")
+    asyncio.run(main(targets))

@@ -1,0 +1,49 @@
+"""Fixtures for every test, and the account of what was left out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.cluster import Cluster, ClusterNotFit, is_ci
+from tests.harness.service import Service
+
+_LEFT_OUT = pytest.StashKey[dict[str, int]]()
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    """The throwaway cluster; JARVICE_TEST_CLUSTER names the variant, trixie unless it does."""
+    try:
+        return Cluster.start(os.environ.get("JARVICE_TEST_CLUSTER", "trixie"))
+    except ClusterNotFit as reason:
+        if is_ci():
+            pytest.fail(f"CI needs the throwaway cluster: {reason}")
+        left_out = request.config.stash.setdefault(_LEFT_OUT, {})
+        left_out[str(reason)] = sum("cluster" in getattr(i, "fixturenames", ()) for i in request.session.items)
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def start_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Starts services, each in a folder of its own under the test's, and ends them."""
+    services: list[Service] = []
+
+    def start(settings: dict[str, str], folder: Path | None = None) -> Service:
+        place = folder or tmp_path / f"service-{len(services)}"
+        place.mkdir(parents=True, exist_ok=True)
+        services.append(Service(place, settings))
+        return services[-1].start()
+
+    yield start
+    for service in services:
+        service.stop()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what was left out and why: nothing is skipped quietly."""
+    for reason, count in config.stash.get(_LEFT_OUT, {}).items():
+        terminalreporter.write_line(f"left out: {count} tests on the throwaway cluster, because {reason}")

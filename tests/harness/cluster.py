@@ -1,0 +1,95 @@
+"""The throwaway cluster as tests use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from base64 import b64encode
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+COMMAND = Path(__file__).parents[1] / "cluster" / "cluster"
+NOT_FIT = 3
+"""The command's exit code where this machine cannot hold a cluster."""
+
+USERS = ("kirby", "mario", "dovahkiin")
+
+
+class ClusterNotFit(Exception):
+    """This machine cannot hold a cluster; says why."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster."""
+
+    variant: str
+    info: dict[str, Any]
+
+    @classmethod
+    def start(cls, variant: str) -> Cluster:
+        """Start it, or find it running. Raises ClusterNotFit."""
+        done = subprocess.run([COMMAND, "start", variant], capture_output=True, text=True, check=False)
+        if done.returncode == NOT_FIT:
+            raise ClusterNotFit(done.stderr.strip().splitlines()[-1])
+        assert done.returncode == 0, done.stderr[-4000:]
+        info = subprocess.run([COMMAND, "info", variant], capture_output=True, text=True, check=True)
+        return cls(variant, json.loads(info.stdout))
+
+    def run(self, *words: str, node: str = "head") -> str:
+        """Run a command as root in a node; it must succeed."""
+        done = subprocess.run(
+            [COMMAND, "exec", self.variant, node, *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{words}: {done.stderr}"
+        return done.stdout
+
+    def daemon(self, name: str, action: str, node: str = "head") -> None:
+        """start, stop, kill, freeze, thaw or restart a daemon."""
+        done = subprocess.run(
+            [COMMAND, "daemon", self.variant, node, name, action],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{name} {action}: {done.stderr}"
+
+    def home(self, user: str) -> Path:
+        """A user's home folder, as this machine sees it."""
+        return Path(self.info["homes"]) / user
+
+    def key(self, user: str) -> str:
+        """A user's private key."""
+        return (Path(self.info["keys"]) / user).read_text(encoding="ascii")
+
+    def settings(self) -> dict[str, str]:
+        """The variables of a start script for this cluster."""
+        return {
+            "JARVICE_SLURM_CLUSTER_ADDR": self.info["ssh"]["host"],
+            "JARVICE_SLURM_CLUSTER_PORT": str(self.info["ssh"]["port"]),
+            "JARVICE_SLURM_SSH_USER": "jarvice",
+            "JARVICE_SLURM_SSH_PKEY": self.key("jarvice"),
+        }
+
+    def write_mapping(self, folder: Path, users: tuple[str, ...] = USERS) -> None:
+        """A users id mapping in which ``<user>@example.com`` is that user."""
+        entries = [
+            {
+                "user": user.title(),
+                "jarvice_user": user,
+                "mail": f"{user}@example.com",
+                "mapped_user": user,
+                "ssh_private_key_b64": b64encode(self.key(user).encode()).decode(),
+            }
+            for user in users
+        ]
+        path = folder / "users_id_mapping_configuration.yaml"
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump({"users_id_mapping": entries}), encoding="ascii")
+
+
+def is_ci() -> bool:
+    """Whether leaving something out is a failure."""
+    return os.environ.get("CI") == "true"

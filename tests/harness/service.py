@@ -1,0 +1,153 @@
+"""The downstream as a site runs it: ``python3 main.py`` in a folder, asked over HTTP as the upstream does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.harness.waiting import eventually
+
+MAIN = Path(__file__).parents[2] / "main.py"
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A job that the service took."""
+
+    name: str
+    number: int
+    job_id: str
+    script: str
+
+    @property
+    def ref(self) -> dict[str, object]:
+        """The args that speak of the job."""
+        return {"name": self.name, "number": self.number, "jobid": self.job_id}
+
+
+class Service:
+    """A running service. Its log is in ``<folder>/service.log``."""
+
+    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.http = requests.Session()
+        self._settings = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "WAITRESS_PORT": str(self.port),
+            "JARVICE_SCHED_LOGLEVEL": "DEBUG",
+            "JARVICE_DOWNSTREAM_POLL_INTERVAL": "1",
+            **settings,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Service:
+        """Start it and wait until it answers."""
+        with (self.folder / "service.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, str(MAIN)], cwd=self.folder, env=self._settings, stdout=log, stderr=log
+            )
+        eventually(self._live, seconds=30, what="the service's first /live", pause=0.02)
+        return self
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it and wait for its end."""
+        if self._process:
+            self._process.send_signal(how)
+            self._process.wait(30)
+            self._process = None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def log(self) -> str:
+        """All that it has logged."""
+        return (self.folder / "service.log").read_text(encoding="utf-8", errors="replace")
+
+    def get(self, path: str) -> requests.Response:
+        """GET."""
+        return self.http.get(self.url + path, timeout=60)
+
+    def post(self, path: str, args: object) -> requests.Response:
+        """POST with the one form field of the contract."""
+        return self.http.post(self.url + path, data={"args": json.dumps(args)}, timeout=60)
+
+    def submit(self, form: dict[str, Any]) -> Sent:
+        """Submit a form that must be taken."""
+        reply = self.post("/submit", form)
+        assert reply.status_code == 200, reply.text
+        job_id, script = reply.json()
+        return Sent(form["name"], form["number"], job_id, script)
+
+    def running(self) -> dict[str, str]:
+        """Name to id of what runs."""
+        return dict(self._list("/running"))
+
+    def queued(self) -> dict[str, str]:
+        """Name to id of what waits."""
+        return dict(self._list("/queued"))
+
+    def tail(self, job: Sent, lines: int = 100) -> str:
+        """The job's last output; empty while there is none."""
+        path = f"/request/{job.name}/{job.number}/{job.job_id}/tail"
+        reply = self.post(path, {"qs": {"lines": [str(lines)]}})
+        assert reply.status_code in (200, 404), reply.text
+        return reply.text if reply.status_code == 200 else ""
+
+    def exit_of(self, job: Sent, *, seconds: float = 90) -> Exit:
+        """How the job ended, asked until it has."""
+        answer = eventually(lambda: self._exit(job), seconds=seconds, what=f"the end of {job.name}")
+        return answer
+
+    def _exit(self, job: Sent) -> Exit | None:
+        reply = self.post("/exitstatus", job.ref)
+        if reply.status_code in (409, 503):
+            return None
+        assert reply.status_code == 200, reply.text
+        code, elapsed, (output, termination) = reply.json()
+        return Exit(code, elapsed, output, termination)
+
+    def _list(self, path: str) -> list[list[str]]:
+        reply = self.get(path)
+        assert reply.status_code == 200, reply.text
+        answer: list[list[str]] = reply.json()
+        return answer
+
+    def _live(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"the service ended at its start:\n{self.log()}"
+        try:
+            return self.get("/live").ok
+        except requests.ConnectionError:
+            return False
+
+
+@dataclass(frozen=True)
+class Exit:
+    """The answer of /exitstatus."""
+
+    code: int
+    elapsed: str
+    output: str
+    termination: str
