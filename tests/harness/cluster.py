@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,14 @@ COMMAND = Path(__file__).parents[1] / "cluster" / "cluster"
 NOT_FIT = 3
 """The command's exit code where this machine cannot hold a cluster."""
 
-USERS = ("kirby", "mario", "dovahkiin")
+PORTAL_USERS = {
+    "kirby": "kirby",
+    "mario": "mario",
+    "dovahkiin": "dovahkiin",
+    "x-doe": "kirby",
+    "y-doe": "mario",
+}
+"""Users of the portal, and who each of them is on the cluster."""
 
 
 class ClusterNotFit(Exception):
@@ -60,6 +68,15 @@ class Cluster:
         """A user's home folder, as this machine sees it."""
         return Path(self.info["homes"]) / user
 
+    def files(self, user: str, name: str) -> list[Path]:
+        """What a user's home folder holds of a job."""
+        return list(self.home(user).glob(f".jarvice/**/*{name}*"))
+
+    def jobs(self, name: str) -> list[tuple[str, str]]:
+        """Id and user of every job whose name holds this, as slurmctld knows them."""
+        rows = self.run("squeue", "--noheader", "--all", "--states=all", "--format=%A|%u|%j").splitlines()
+        return [(row.split("|")[0], row.split("|")[1]) for row in rows if name in row]
+
     def key(self, user: str) -> str:
         """A user's private key."""
         return (Path(self.info["keys"]) / user).read_text(encoding="ascii")
@@ -73,17 +90,17 @@ class Cluster:
             "JARVICE_SLURM_SSH_PKEY": self.key("jarvice"),
         }
 
-    def write_mapping(self, folder: Path, users: tuple[str, ...] = USERS) -> None:
-        """A users id mapping in which ``<user>@example.com`` is that user."""
+    def write_mapping(self, folder: Path, users: Mapping[str, str] = PORTAL_USERS) -> None:
+        """A users id mapping in which ``<portal user>@example.com`` is that user of the cluster."""
         entries = [
             {
-                "user": user.title(),
-                "jarvice_user": user,
-                "mail": f"{user}@example.com",
+                "user": portal_user.title(),
+                "jarvice_user": portal_user,
+                "mail": f"{portal_user}@example.com",
                 "mapped_user": user,
                 "ssh_private_key_b64": b64encode(self.key(user).encode()).decode(),
             }
-            for user in users
+            for portal_user, user in users.items()
         ]
         path = folder / "users_id_mapping_configuration.yaml"
         path.touch(mode=0o600)

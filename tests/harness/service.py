@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -75,6 +76,12 @@ class Service:
             self._process.wait(30)
             self._process = None
 
+    def another_client(self) -> Service:
+        """The same service asked over a connection of its own, for another thread."""
+        other = copy.copy(self)
+        other.http = requests.Session()
+        return other
+
     @property
     def pid(self) -> int:
         """Its process id."""
@@ -117,8 +124,15 @@ class Service:
 
     def exit_of(self, job: Sent, *, seconds: float = 90) -> Exit:
         """How the job ended, asked until it has."""
-        answer = eventually(lambda: self._exit(job), seconds=seconds, what=f"the end of {job.name}")
-        return answer
+        return eventually(lambda: self._exit(job), seconds=seconds, what=f"the end of {job.name}")
+
+    def await_running(self, job: Sent) -> None:
+        """Return when the job runs."""
+        eventually(lambda: self.running().get(job.name) == job.job_id, what=f"{job.name} running")
+
+    def await_output(self, job: Sent, text: str) -> None:
+        """Return when the job's last output holds this."""
+        eventually(lambda: text in self.tail(job), what=f"{text!r} in the output of {job.name}")
 
     def _exit(self, job: Sent) -> Exit | None:
         reply = self.post("/exitstatus", job.ref)
@@ -151,3 +165,8 @@ class Exit:
     elapsed: str
     output: str
     termination: str
+
+    @property
+    def state(self) -> str:
+        """Slurm's word in the termination line."""
+        return self.termination.removeprefix("<< termination state: ").split(" ", 1)[0]

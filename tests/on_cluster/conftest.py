@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness.cluster import Cluster
-from tests.harness.service import Service
+from tests.harness.forms import form, script
+from tests.harness.service import Sent, Service
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +35,17 @@ def own_service(
         return start_service({**cluster.settings(), **settings}, folder)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def overlong_job(service: Service) -> Sent:
+    """A job that Slurm ends at its walltime, a minute or more after it was sent."""
+    devices = ["exclusive=False", "sbatch_nodelist=n3"]
+    return service.submit(form(script("sleep 600", devices=devices, JOBOBJ_WALLTIME="00:01:00")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def head_start(request: pytest.FixtureRequest) -> None:
+    """Sends the job that takes a minute before the first test, so that nobody waits for it at the end."""
+    if any("overlong_job" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("overlong_job")

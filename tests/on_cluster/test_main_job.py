@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from tests.harness.cluster import Cluster
+from tests.harness.cluster import PORTAL_USERS, Cluster
 from tests.harness.forms import form, script
 from tests.harness.service import Service
-from tests.harness.waiting import eventually
 
 
 def test_two_users_run_two_node_jobs_at_the_same_time(service: Service, cluster: Cluster) -> None:
@@ -15,9 +14,9 @@ def test_two_users_run_two_node_jobs_at_the_same_time(service: Service, cluster:
     jobs = {user: service.submit(form(script(body), user=user, nodes=2)) for user in ("kirby", "mario")}
     for job in jobs.values():
         assert job.name in service.queued() | service.running()
-    for user, job in jobs.items():
-        eventually(lambda job=job: job.name in service.running(), what=f"{user}'s job running")
-        eventually(lambda job=job: "task 1" in service.tail(job), what=f"output of {user}'s job")
+    for job in jobs.values():
+        service.await_running(job)
+        service.await_output(job, "task 1")
     for user, job in jobs.items():
         ended = service.exit_of(job)
         assert ended.code == 0
@@ -27,5 +26,33 @@ def test_two_users_run_two_node_jobs_at_the_same_time(service: Service, cluster:
             "task 0",
             "task 1",
         ]
-        assert not list(cluster.home(user).glob(f".jarvice/**/*{job.name}*"))
+        assert not cluster.files(user, job.name)
         assert service.exit_of(job) == ended
+
+
+def test_a_user_who_is_not_mapped_gets_403_and_nothing_is_sent(service: Service, cluster: Cluster) -> None:
+    unsent = form(script("echo JARVICE_CMD_SUCCESS"), user="bowser")
+    reply = service.post("/submit", unsent)
+    assert reply.status_code == 403
+    assert "bowser@example.com" in reply.json()["error"]
+    assert reply.json()["job"] == unsent["name"]
+    assert not cluster.jobs(unsent["name"])
+    assert not [file for user in set(PORTAL_USERS.values()) for file in cluster.files(user, unsent["name"])]
+
+
+def test_every_node_finds_the_environment_of_the_contract(service: Service) -> None:
+    body = 'for name in ${!PROCESS_*} ${!JOB_*}; do echo "$PROCESS_PROCID $name=${!name}"; done'
+    job = service.submit(form(script(body, JOBOBJ_GPUS=1), nodes=2))
+    lines = service.exit_of(job).output.splitlines()
+    for task, node in (("0", "n1"), ("1", "n2")):
+        seen = dict(line.split(" ", 1)[1].split("=", 1) for line in lines if line.startswith(f"{task} "))
+        assert seen["PROCESS_PROCID"] == task
+        assert seen["PROCESS_NODENAME"] == node
+        assert seen["JOB_JOBID"] == job.job_id
+        assert seen["JOB_JOB_NODELIST"] == "n[1-2]"
+        assert seen["JOB_JOB_FORMATED_NODELIST"] == "n1 n2"
+        assert seen["JOB_NNODES"] == "2"
+        assert seen["JOB_NTASKS"] == "2"
+        assert seen["JOB_SUBMIT_DIR"] == "/home/kirby"
+        assert seen["JOB_GPUS_PER_NODE"] == "1"
+        assert seen["JOB_LOCAL_USER"] == "kirby"
