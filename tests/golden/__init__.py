@@ -1,0 +1,8 @@
+"""Input and expected batch script side by side.
+
+``<case>.yaml`` holds what the upstream sends, with its script as plain text, and the settings that
+differ from the defaults; ``<case>.sh`` is the batch script that must come of it, secrets masked.
+The forms in ``examples/upstream`` are cases too: their scripts are ``<example>.sh`` here.
+
+After a change that is meant: ``python3 -m tests.golden.rewrite``, and read the difference.
+"""
