@@ -42,11 +42,14 @@ class Submit:
 
     def line(self) -> str:
         """The line of bash."""
+        # Each process costs a millisecond, so bash's builtins do what they can.
         return (
-            f"c={shell.quote(self.control)}; claim() {{ mkdir -m 700 \"$c\"; }}; "
-            'if claim 2>/dev/null || { mkdir -p "${c%/*}" && claim 2>/dev/null; }; then '
-            'id=$(sbatch --parsable) && printf "%s\\n" "${id%%;*}" >"$c/jobid" && echo "${id%%;*}"; '
-            f'elif [ -d "$c" ]; then read -r id <"$c/jobid" && echo "$id" || exit {_Exit.UNSETTLED:d}; '
+            f'c={shell.quote(self.control)}; claim() {{ mkdir -m 700 "$c" 2>/dev/null; }}; '
+            'if claim || { [ ! -d "$c" ] && mkdir -p "${c%/*}" && claim; }; then '
+            'sbatch --parsable >"$c/jobid" && IFS=";" read -r id _ <"$c/jobid" && echo "$id"; '
+            'elif [ -d "$c" ]; then '
+            'IFS=";" read -r id _ 2>/dev/null <"$c/jobid" && echo "$id" '
+            f'|| exit {_Exit.UNSETTLED:d}; '
             f'else mkdir "$c"; exit {_Exit.NO_FOLDER:d}; fi'
         )
 
@@ -74,7 +77,7 @@ class Withdraw:
 
     def line(self) -> str:
         """The line of bash."""
-        return f"rmdir {shell.quote(self.control)}"
+        return f'c={shell.quote(self.control)}; rm -f "$c/jobid"; rmdir "$c"'
 
     def parse(self, reply: Completed) -> None:
         """Nothing: a claim that stays is settled at the next submission."""
@@ -99,8 +102,9 @@ class Settle:
             f'[ -n "$id" ] || id=$(sacct --noheader --parsable2 --allocations --starttime=now-7days '
             f"{name} --format=JobIDRaw 2>/dev/null); "
             'if [ -n "$id" ]; then id=${id%%$\'\\n\'*}; printf "%s\\n" "$id" >"$c/jobid"; echo "$id"; '
-            f'else [ $(($(date +%s) - $(stat -c %Y "$c"))) -lt {CLAIM_SECONDS} ] || rmdir "$c"; '
-            f"exit {_Exit.UNSETTLED:d}; fi"
+            f'elif [ $(($(date +%s) - $(stat -c %Y "$c"))) -ge {CLAIM_SECONDS} ]; then '
+            'rm -f "$c/jobid"; rmdir "$c"; fi; '
+            f'[ -n "$id" ] || exit {_Exit.UNSETTLED:d}'
         )
 
     def parse(self, reply: Completed) -> str:

@@ -66,13 +66,8 @@ class RemoteShell:
         """
         deadline = time.monotonic() + limits.seconds
         mark = secrets.token_hex(16)
-        # The input is read to its last byte even if the command does not want it: the rest would
-        # be taken for the next command.
-        source = f"head -c {len(stdin)} |" if stdin else ""
-        sink = "s=$?; cat >/dev/null; exit $s;" if stdin else ""
-        null = "" if stdin else " </dev/null"
         frame = (
-            f"{source} {{ ( {line}\n){null}; {sink} }}; "
+            f"{_command(line, len(stdin))}; "
             f"printf '\\n{mark} %d\\n' $?; printf '\\n{mark}\\n' >&2\n"
         )
         out, err = _Stream(f"\n{mark} ".encode()), _Stream(f"\n{mark}\n".encode())
@@ -116,6 +111,18 @@ class RemoteShell:
             err.take(channel.recv_stderr(_CHUNK))
         if len(out.data) + len(err.data) > limits.output_bytes:
             raise OutputTooLarge
+
+
+def _command(line: str, input_bytes: int) -> str:
+    """The line in a subshell of its own, with just its input.
+
+    Input is read to its last byte even where the line does not want it: the rest would be taken
+    for the next command. Builtins do that, because each process costs a millisecond.
+    """
+    if not input_bytes:
+        return f"( {line}\n) </dev/null"
+    drain = "while read -r -n 65536 -d ''; do :; done"
+    return f'head -c {input_bytes} | {{ trap "{drain}" EXIT; {line}\n}}'
 
 
 def _completed(out: _Stream, err: _Stream) -> Completed:

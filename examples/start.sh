@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Starts the downstream from a folder that holds users_id_mapping_configuration.yaml.
+# Replace every <...>. Keep keys and passwords in files that only this service's user can read:
+# each VARIABLE can be given as VARIABLE_FILE, which names a file that holds the value.
+
+export JARVICE_SCHED_LOGLEVEL="20"
+
+# The upstream sends this login, <user>:<password>, by HTTP Basic
+export JARVICE_SCHED_SERVER_KEY_FILE="<folder>/server_key"
+
+# Registry of the init images
+export JARVICE_SYSTEM_REGISTRY="us-docker.pkg.dev"
+export JARVICE_SYSTEM_REPO_BASE="jarvice-system/images"
+export JARVICE_IMAGES_TAG="jarvice-master"
+
+# Its login, both base64; the vendor gives them to you
+export JARVICE_DOCKER_USERNAME="<base64>"
+export JARVICE_DOCKER_PASSWORD_FILE="<folder>/docker_password"
+
+# Executor - Singularity variables
+export JARVICE_BAREMETAL_EXECUTOR="singularity"
+export JARVICE_SINGULARITY_OVERLAY_SIZE="600"
+export JARVICE_SINGULARITY_VERBOSE="true"
+
+# Connector - Slurm variables
+export JARVICE_BAREMETAL_CONNECTOR="slurm"
+export JARVICE_SLURM_INTERFACE="cli"
+export JARVICE_SLURM_CLUSTER_ADDR="<address>"
+export JARVICE_SLURM_CLUSTER_PORT="22"
+export JARVICE_SLURM_SSH_USER="jarvice"
+export JARVICE_SLURM_SSH_PKEY_FILE="<folder>/jarvice_id_ed25519"
+
+exec python3 main.py
