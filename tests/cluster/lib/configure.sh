@@ -46,9 +46,10 @@ write_slurm_files() {
   install -d -m 755 "$STATE" "$folder"
   sed "s/@MIN_JOB_AGE@/$min_job_age/" "$ETC/slurm.conf" >"$folder/slurm.conf"
   install -m 644 "$ETC/gres.conf" "$folder/gres.conf"
-  rm -f "$folder/cgroup.conf"
-  # 22.05 does not know "disabled", and needs no cgroups as long as no plugin asks for them.
-  [ "$VARIANT" = bookworm ] || install -m 644 "$ETC/cgroup.conf" "$folder/cgroup.conf"
+  install -m 644 "$ETC/cgroup.conf" "$folder/cgroup.conf"
+  # 22.05 does not know "disabled", and its autodetection ends slurmd where no cgroups are mounted. No plugin in
+  # slurm.conf asks for them, so naming a version is enough.
+  [ "$VARIANT" != bookworm ] || echo 'CgroupPlugin=cgroup/v1' >"$folder/cgroup.conf"
   install -m 600 "$ETC/slurmdbd.conf" "$folder/slurmdbd.conf"
   install -m 600 "$KEYS/jwt_hs256.key" "$folder/jwt_hs256.key"
   owner slurm "$folder/slurmdbd.conf" "$folder/jwt_hs256.key"

@@ -43,7 +43,10 @@ async def forward(address, port, client_reader, client_writer):
         return
     for writer in (client_writer, server_writer):
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    pumps = [asyncio.ensure_future(pump(client_reader, server_writer)), asyncio.ensure_future(pump(server_reader, client_writer))]
+    pumps = [
+        asyncio.ensure_future(pump(client_reader, server_writer)),
+        asyncio.ensure_future(pump(server_reader, client_writer)),
+    ]
     try:
         await asyncio.gather(*pumps)
     except OSError:  # one side was reset: so is the other

@@ -29,13 +29,18 @@ require_host() {
     || fail 3 "this machine does not let root make namespaces (a container without privileges?)"
 }
 
+first_mirror() {
+  # shellcheck disable=SC2016 # apt's own notation
+  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | sed -n 1p
+}
+
 # The mirror this machine itself installs Debian from.
 debian_mirror() {
   local mirror
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
-  if [ -z "$mirror" ]; then # the index is not there yet
+  mirror=$(first_mirror)
+  if [ -z "$mirror" ]; then # apt has no index yet
     apt-get update >&2 || true
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
+    mirror=$(first_mirror)
   fi
   [ -n "$mirror" ] || fail 3 "no Debian mirror in the configuration of apt"
   echo "$mirror"

@@ -24,7 +24,7 @@ make_secret() { # make_secret FILE BYTES
 
 # A CA of our own, and the registry's certificate from it.
 make_certificates() (
-  cd "$KEYS"
+  cd "$KEYS" || exit
   umask 077
   openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj '/CN=test cluster CA' -keyout ca.key -out ca.crt 2>/dev/null
   openssl req -newkey rsa:2048 -nodes -subj /CN=head -keyout registry.key -out registry.csr 2>/dev/null

@@ -2,18 +2,21 @@
 # start, stop, status, clean, info
 
 start() {
-  if is_up head; then
+  local name missing=()
+  for name in head "${NODES[@]}" forwarder; do is_up "$name" || missing+=("$name"); done
+  if [ ${#missing[@]} = 0 ]; then
     log "is up already"
     return
   fi
+  is_up head && log "is only half up (missing: ${missing[*]}): starting anew" && stop
+  shut_down # what a crash may have left
   build
-  shut_down # what a crash of the machine or of a start may have left
   mkdir -p "$RUN"
   configure
-  make_networks
-  boot_nodes
   # A start that fails leaves nothing half up.
   trap 'shut_down; log "start failed; logs are in $STATE/log and $RUN"' EXIT
+  make_networks
+  boot_nodes
   start_daemons
   start_forwarder
   trap - EXIT

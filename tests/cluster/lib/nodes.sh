@@ -53,7 +53,7 @@ delete_networks() {
 boot_nodes() {
   local node pid
   for node in head "${NODES[@]}"; do
-    rm -rf --one-file-system "$RUN/$node"
+    rm -rf --one-file-system "${RUN:?}/$node"
     mkdir -p "$RUN/$node" "$STATE/log/$node"
     rm -f "$RUN/$node.process"
     setsid --fork nsenter --net="/run/netns/$(network_namespace "$node")" \

@@ -16,13 +16,16 @@ command_of() { # the process' name as the kernel has it
   case $1 in registry-*) echo docker-registry ;; *) echo "$1" ;; esac
 }
 
-pids_of() { # pids_of NAME: those that run
-  local process pid
-  for process in $(processes_of "$1"); do
-    read -r pid 2>/dev/null <"$PIDS/$process.pid" || continue
-    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$(command_of "$process")" ] && echo "$pid"
-  done
-  return 0
+pid_of() { # pid_of PROCESS: if it runs
+  local pid
+  read -r pid 2>/dev/null <"$PIDS/$1.pid" || return 1
+  [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$(command_of "$1")" ] && echo "$pid"
+}
+runs() { pid_of "$1" >/dev/null; }
+
+pids_of() { # pids_of NAME
+  local process
+  for process in $(processes_of "$1"); do pid_of "$process" || true; done
 }
 
 # sshd's children that serve a connection each are not known by pid file, but this pid namespace holds no others.
@@ -39,9 +42,20 @@ launch() { # launch PROCESS COMMAND...
 wait_until() { # wait_until SECONDS COMMAND...
   local deadline=$((SECONDS + $1))
   until "${@:2}" >/dev/null 2>&1; do
-    [ "$SECONDS" -lt "$deadline" ] || { echo "$(hostname): timeout waiting for: ${*:2}" >&2; return 1; }
+    [ "$SECONDS" -lt "$deadline" ] || return 1
     sleep 0.05
   done
+}
+
+answers() { # answers PROCESS SECONDS COMMAND...: waits for a daemon just launched, as long as it lives
+  # shellcheck disable=SC2317
+  dead_or_answering() { "${@:2}" || { [ "$SECONDS" -gt "$launched" ] && ! runs "$1"; }; }
+  local launched=$((SECONDS + 1)) # setsid and bash need a moment to become the daemon
+  if ! wait_until "$2" dead_or_answering "$1" "${@:3}" || ! runs "$1"; then
+    echo "$(hostname): $1 does not answer; the end of its output:" >&2
+    tail -n 5 "$LOGS/$1.out" >&2
+    return 1
+  fi
 }
 # shellcheck disable=SC2317 # called through wait_until
 port_open() { (: <"/dev/tcp/$(hostname)/$1"); }
@@ -54,12 +68,12 @@ start() {
     munged)
       rm -f /run/munge/munge.socket.2 # a killed one leaves it behind
       launch munged setpriv --reuid munge --regid munge --init-groups -- munged --foreground --force
-      wait_until 10 munge --no-input
+      answers munged 10 munge --no-input
       ;;
     mariadbd)
       [ -d /var/lib/mysql/mysql ] || mariadb-install-db --user=mysql --skip-test-db >"$LOGS/mariadb-install.out" 2>&1
       launch mariadbd mariadbd --user=mysql
-      wait_until 60 mariadb-admin ping
+      answers mariadbd 60 mariadb-admin ping
       # slurmdbd runs as the Unix user slurm, which is all the proof the socket needs: no password anywhere
       mariadb --execute="CREATE DATABASE IF NOT EXISTS slurm_acct_db;
         CREATE USER IF NOT EXISTS slurm@localhost IDENTIFIED VIA unix_socket;
@@ -67,31 +81,31 @@ start() {
       ;;
     slurmdbd)
       launch slurmdbd setpriv --reuid slurm --regid slurm --init-groups -- slurmdbd -D
-      wait_until 60 port_open 6819
+      answers slurmdbd 60 port_open 6819
       ;;
     slurmctld)
       launch slurmctld setpriv --reuid slurm --regid slurm --init-groups -- slurmctld -D
-      wait_until 60 controller_answers
+      answers slurmctld 60 controller_answers
       ;;
     slurmrestd)
       # One malloc arena: with one per thread it grows by over a gigabyte for every long list of jobs.
       launch slurmrestd env SLURM_JWT=daemon MALLOC_ARENA_MAX=1 \
         setpriv --reuid slurmrestd --regid slurmrestd --clear-groups -- slurmrestd -a rest_auth/jwt 0.0.0.0:6820
-      wait_until 30 port_open 6820
+      answers slurmrestd 30 port_open 6820
       ;;
     slurmd)
       launch slurmd slurmd -D
-      wait_until 30 port_open 6818
+      answers slurmd 30 port_open 6818
       ;;
     sshd)
       launch sshd /usr/sbin/sshd -D # it insists on an absolute path
-      wait_until 10 port_open 22
+      answers sshd 10 port_open 22
       ;;
     registry)
       launch registry-plain docker-registry serve /etc/docker/registry/registry-plain.yml
       launch registry-tls docker-registry serve /etc/docker/registry/registry-tls.yml
-      wait_until 20 port_open 5000
-      wait_until 20 port_open 5443
+      answers registry-plain 20 port_open 5000
+      answers registry-tls 20 port_open 5443
       ;;
   esac
 }

@@ -1,7 +1,8 @@
 #!/bin/bash
 # wait-for-nodes.sh COUNT: resumes nodes that an earlier run left drained or down, and waits until COUNT can take jobs
 set -euo pipefail
-usable() { sinfo --noheader --Node --partition normal --format '%N %t' | grep -cE ' (idle|mix|alloc)$' || true; }
+# "plnd" and a trailing "-" mark a node that waits for a larger job; a trailing "*" one that does not answer.
+usable() { sinfo --noheader --Node --partition normal --format '%N %t' | grep -cE ' (idle|mix|alloc|comp|plnd)-?$' || true; }
 deadline=$((SECONDS + 60))
 while [ "$(usable)" -lt "$1" ]; do
   [ "$SECONDS" -lt "$deadline" ] || { sinfo --list-reasons >&2; sinfo --Node --long >&2; exit 1; }
