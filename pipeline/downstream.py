@@ -68,9 +68,7 @@ class Downstream:
             owner = self._connector.owner_of(job.bearer)
             job_id = self._connector.submit(batch, owner)
         _log.info("job %s submitted as %s for %s", job.name, job_id, owner.user)
-        self._tracker.submitted(
-            JobStatus(job.name, job_id, owner.user, "PENDING", Phase.QUEUED)
-        )
+        self._tracker.submitted(JobStatus(job.name, job_id, owner.user, "PENDING", Phase.QUEUED))
         return Submitted(job_id, batch.masked())
 
     def running(self) -> list[JobStatus]:
@@ -97,9 +95,7 @@ class Downstream:
                 return earlier
             job = self._tracker.find(ref)
             if job.phase is not Phase.ENDED:
-                raise JobNotOver(
-                    f"job {ref.job_id} is {job.state}: it has no exit status yet", job=ref.name
-                )
+                raise JobNotOver(f"job {ref.job_id} is {job.state}: it has no exit status yet", job=ref.name)
             with _about(ref.name):
                 output = self._connector.output(job, OUTPUT_LINES) or b""
             report = ExitReport(

@@ -61,9 +61,7 @@ class InvalidJob(CallerError):
     Leave ``value`` out where it may be a secret.
     """
 
-    def __init__(
-        self, field: str, *, expected: str, value: object = None, job: str | None = None
-    ) -> None:
+    def __init__(self, field: str, *, expected: str, value: object = None, job: str | None = None) -> None:
         super().__init__(f"{field}: {_shown(value)}is not {expected}", job=job)
         self.field = field
 

@@ -96,8 +96,12 @@ def read_mapping(path: Path) -> UsersMapping:
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as fault:
-        raise SettingsFault([f"users id mapping {path}: {fault}"]) from None
+    except OSError as fault:
+        raise SettingsFault(
+            [f"JARVICE_USERS_ID_MAPPING: cannot read {path.absolute()}: {fault.strerror}"]
+        ) from None
+    except UnicodeDecodeError:
+        raise SettingsFault([f"users id mapping {path}: is not UTF-8 text"]) from None
     except yaml.YAMLError as fault:
         # The text around a YAML error may be a key: name the place only.
         mark = getattr(fault, "problem_mark", None)

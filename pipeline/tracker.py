@@ -75,7 +75,8 @@ class Tracker:
                     break
                 if self._snapshot and not self._fault and age < self._max_age:
                     return self._snapshot
-                self._changed.wait(self._max_age)
+                if not self._changed.wait(self._max_age):
+                    raise Unavailable(f"the cluster has not answered for {self._max_age:g} s")
         return self._poll()
 
     def submitted(self, job: JobStatus) -> None:
@@ -83,9 +84,7 @@ class Tracker:
         with self._changed:
             self._submitted[job.job_id] = (self._clock(), job)
             if self._snapshot and job.job_id not in self._snapshot.by_id:
-                self._snapshot = Snapshot(
-                    self._snapshot.begun, {**self._snapshot.by_id, job.job_id: job}
-                )
+                self._snapshot = Snapshot(self._snapshot.begun, {**self._snapshot.by_id, job.job_id: job})
 
     def find(self, ref: JobRef) -> JobStatus:
         """The job that a reference names, live or ended.

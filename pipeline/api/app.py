@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import threading
 import time
 
 import yaml
@@ -14,7 +15,7 @@ from pipeline import __version__
 from pipeline.api import wire
 from pipeline.api.job_requests import answer_request
 from pipeline.downstream import Downstream
-from pipeline.errors import DownstreamError, NotAuthenticated, NotFound
+from pipeline.errors import DownstreamError, NotAuthenticated, NotFound, Unavailable
 from pipeline.shipped import folder
 
 _log = logging.getLogger(__name__)
@@ -26,8 +27,12 @@ _OPEN_PATHS = {"/live", "/ready"}
 """Kubernetes probes carry no credentials."""
 
 
-def create_app(downstream: Downstream, *, server_key: str = "") -> Flask:
-    """The service for one downstream; ``server_key`` is ``<user>:<password>`` or empty."""
+def create_app(downstream: Downstream, *, server_key: str = "", at_a_time: int = 14) -> Flask:
+    """The service for one downstream.
+
+    ``server_key`` is ``<user>:<password>`` or empty; ``at_a_time`` bounds the requests that may
+    wait for the cluster, so that the server has a thread left for probes.
+    """
     app = Flask("jarvice-downstream", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_BYTES
     app.config["MAX_FORM_MEMORY_SIZE"] = _MOST_BODY_BYTES
@@ -36,6 +41,7 @@ def create_app(downstream: Downstream, *, server_key: str = "") -> Flask:
     _add_errors(app)
     if server_key:
         app.before_request(lambda: _authenticate(server_key))
+    _add_bound(app, threading.BoundedSemaphore(at_a_time))
     app.before_request(_start_clock)
     app.after_request(_log_request)
     return app
@@ -137,6 +143,21 @@ def _add_errors(app: Flask) -> None:
     def unforeseen(fault: Exception) -> Response:
         _log.error("%s: unforeseen fault", request.path, exc_info=fault)
         return _error(500, "an unforeseen fault of the downstream; its log has the details", None)
+
+
+def _add_bound(app: Flask, places: threading.BoundedSemaphore) -> None:
+    @app.before_request
+    def enter() -> None:
+        if request.path in _OPEN_PATHS:
+            return
+        if not places.acquire(blocking=False):
+            raise Unavailable("too many requests at the same time; the cluster may be slow")
+        g.has_place = True
+
+    @app.teardown_request
+    def leave(_: BaseException | None) -> None:
+        if g.pop("has_place", False):
+            places.release()
 
 
 def _error(status: int, message: str, job: str | None) -> Response:

@@ -14,12 +14,15 @@ import waitress
 
 from pipeline import __version__, settings
 from pipeline.api import create_app
-from pipeline.connectors import connector_for
+from pipeline.connectors import Connector, connector_for
 from pipeline.downstream import Downstream
 from pipeline.errors import DownstreamError, SettingsFault
 from pipeline.settings import Settings
 
 _log = logging.getLogger(__name__)
+
+_PROBE_THREADS = 2
+"""Threads that are kept for probes, so that a cluster that hangs does not look like a dead service."""
 
 
 def run_service(environment: Mapping[str, str]) -> None:
@@ -28,12 +31,9 @@ def run_service(environment: Mapping[str, str]) -> None:
     Raises:
         SettingsFault: lists everything that stops the start.
     """
-    chosen = settings.load(environment)
-    start_logging(chosen.loglevel)
-    settings.warn_unknown(environment)
-    settings.check_service(chosen)
+    chosen, connector = _prepare(environment)
     listener = _listener(chosen)
-    downstream = Downstream(chosen, connector_for(chosen))
+    downstream = Downstream(chosen, connector)
     _report(downstream, chosen)
     _end_on_signals()
     try:
@@ -42,7 +42,11 @@ def run_service(environment: Mapping[str, str]) -> None:
             __version__, *listener.getsockname()[:2],
         )  # fmt: skip
         waitress.serve(
-            create_app(downstream, server_key=chosen.server_key),
+            create_app(
+                downstream,
+                server_key=chosen.server_key,
+                at_a_time=max(1, chosen.http_threads - _PROBE_THREADS),
+            ),
             sockets=[listener],
             threads=chosen.http_threads,
             ident="jarvice-downstream",
@@ -50,6 +54,26 @@ def run_service(environment: Mapping[str, str]) -> None:
     finally:
         downstream.close()
         _log.info("downstream ended")
+
+
+def _prepare(environment: Mapping[str, str]) -> tuple[Settings, Connector]:
+    """Settings and connector, or all that is wrong with either."""
+    reading = settings.read(environment)
+    chosen = reading.settings
+    start_logging(chosen.loglevel)
+    settings.warn_unknown(environment)
+    faults = [*reading.faults, *settings.service_faults(reading)]
+    try:
+        chosen.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as fault:
+        faults.append(f"JARVICE_DOWNSTREAM_STATE_DIR: cannot make {chosen.state_dir}: {fault.strerror}")
+    try:
+        connector = connector_for(chosen)
+    except SettingsFault as fault:
+        faults += fault.faults
+    if faults:
+        raise SettingsFault(faults)
+    return chosen, connector
 
 
 def start_logging(level: int) -> None:

@@ -70,4 +70,3 @@ class Connector(Protocol):
     def close(self) -> None:
         """Let go of connections and threads."""
         ...
-

@@ -18,7 +18,7 @@ from pipeline.slurm.commands import Command, Ping, Release, Sacct, Scancel, Show
 from pipeline.slurm.job_files import Listing, ReadRecord, Remove, Tail
 from pipeline.slurm.submission import Settle, Submit, Unsettled, Withdraw
 from pipeline.transport import Limits
-from pipeline.transport.ssh import Host, Login, SshTransport
+from pipeline.transport.ssh import Host, Login, SshTransport, check_keys
 
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
@@ -28,11 +28,14 @@ class SlurmCli:
     """The ``cli`` interface of a Slurm cluster. Implements ``Connector``."""
 
     def __init__(self, settings: Settings, users: UsersMapping) -> None:
+        """Raises SettingsFault when a private key cannot be used."""
+        entry = Owner(settings.slurm_ssh_user, settings.slurm_ssh_pkey)
+        check_keys([_login(owner) for owner in (entry, *users.owners()) if owner.private_key])
         self._users = users
         self._prefix = settings.job_name_prefix
         self._scratch = settings.job_scratch_dir
         self._pvcls_roots = settings.pvcls_roots
-        self._entry = Login(settings.slurm_ssh_user, settings.slurm_ssh_pkey)
+        self._entry = _login(entry)
         self._limits = Limits(settings.command_timeout)
         self._output_limit = settings.output_limit
         self._transport = SshTransport(

@@ -56,9 +56,7 @@ def _job(form: Mapping[str, Any], settings: Settings) -> Job:
         raise InvalidJob("JOBOBJ_REPO", expected="there, and names the application's image")
 
     architecture = images.go_architecture(keys.get("JOBOBJ_ARCH", "x86_64"))
-    login = images.login_for(
-        repo, keys.get("JOBOBJ_DOCKER_SECRET", ""), keys.get("JOBOBJ_CTRSECRET", "")
-    )
+    login = images.login_for(repo, keys.get("JOBOBJ_DOCKER_SECRET", ""), keys.get("JOBOBJ_CTRSECRET", ""))
     app = images.app_image(settings, repo, application, login)
     pseudo = devices.read(keys.get("JOBOBJ_DEVICES", "[]"))
     return Job(
@@ -69,9 +67,7 @@ def _job(form: Mapping[str, Any], settings: Settings) -> Job:
         app_image=app,
         init_image=images.init_image(settings, version, architecture),
         app_in_global_registries=images.in_global_registries(settings, app.reference),
-        overlay_mb=settings.singularity_overlay_size
-        if pseudo.overlay_mb is None
-        else pseudo.overlay_mb,
+        overlay_mb=settings.singularity_overlay_size if pseudo.overlay_mb is None else pseudo.overlay_mb,
         command=keys.get("JARVICE_CMD", ""),
         application=application,
         user=keys.get("JOBOBJ_USER", ""),
@@ -107,9 +103,7 @@ def _number(keys: Mapping[str, str], key: str) -> int:
     return int(_text(keys, key) or 0)
 
 
-def _secrets(
-    bearer: str, keys: Mapping[str, str], login: Credentials, settings: Settings
-) -> Iterator[str]:
+def _secrets(bearer: str, keys: Mapping[str, str], login: Credentials, settings: Settings) -> Iterator[str]:
     """Everything of this job that must never be shown, in every spelling it travels in."""
     yield bearer
     for key in ("JOBOBJ_CTRSECRET", "JOBOBJ_DOCKER_SECRET"):

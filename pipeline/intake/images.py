@@ -111,7 +111,5 @@ def _docker_config(text: str) -> dict[str, Credentials]:
                 user, password = entry.get("username", ""), entry.get("password", "")
             logins[url] = Credentials(user, password)
     except (binascii.Error, UnicodeDecodeError, ValueError, AttributeError, TypeError):
-        raise InvalidJob(
-            "JOBOBJ_CTRSECRET", expected="the base64 of a docker config.json"
-        ) from None
+        raise InvalidJob("JOBOBJ_CTRSECRET", expected="the base64 of a docker config.json") from None
     return logins

@@ -61,7 +61,5 @@ def fill(text: str, parameters: str) -> str:
                 raise InvalidJob("hpc_script", expected=f"free of fields but {{{FIELD}}}", value=field)
             parts.append(parameters)
     except ValueError as fault:
-        raise InvalidJob(
-            "hpc_script", expected=f"a script with doubled braces ({fault})"
-        ) from None
+        raise InvalidJob("hpc_script", expected=f"a script with doubled braces ({fault})") from None
     return "".join(parts)

@@ -52,9 +52,7 @@ def shell_environment(site: Path | None) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(
-        verbatim=verbatim, directive=directive, words=words, boundary=shell.boundary
-    )
+    environment.filters.update(verbatim=verbatim, directive=directive, words=words, boundary=shell.boundary)
     return environment
 
 

@@ -124,9 +124,7 @@ def _words(raw: Any) -> tuple[str, ...]:
     return tuple(word for word in (_text(part).strip() for part in parts) if word)
 
 
-WORDS = Kind(
-    "a list separated by commas", _words, {"type": ["array", "string"], "items": {"type": "string"}}
-)
+WORDS = Kind("a list separated by commas", _words, {"type": ["array", "string"], "items": {"type": "string"}})
 
 
 def _folder_prefix(raw: Any) -> str:
@@ -186,9 +184,7 @@ def _http_address(raw: Any) -> str:
     return value
 
 
-HTTP_ADDRESS = Kind(
-    "a host name with http:// or https:// in front", _http_address, {"type": "string"}
-)
+HTTP_ADDRESS = Kind("a host name with http:// or https:// in front", _http_address, {"type": "string"})
 
 
 def _login(raw: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,33 @@ DECLARED: dict[str, Declaration] = {
 """Every setting by its YAML key."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Settings as far as they could be read: what could not has its default and a fault."""
+
+    settings: Settings
+    faults: tuple[str, ...]
+    unread: frozenset[str]
+    """Keys of the settings that have a fault."""
+
+
 def load(environment: Mapping[str, str]) -> Settings:
     """The settings: defaults, overridden by the site's file, overridden by the environment.
 
     Raises:
         SettingsFault: with one sentence for each value that cannot be taken.
     """
+    reading = read(environment)
+    if reading.faults:
+        raise SettingsFault(reading.faults)
+    return reading.settings
+
+
+def read(environment: Mapping[str, str]) -> Reading:
+    """The settings and every fault in them."""
     faults: list[str] = []
     values: dict[str, Any] = {}
+    unread = set()
     for key, (source, raw) in {
         **_from_file(environment.get(FILE_VARIABLE, ""), faults),
         **_from_environment(environment, faults),
@@ -44,39 +63,39 @@ def load(environment: Mapping[str, str]) -> Settings:
         except ValueError:
             shown = "the value" if declaration.secret else repr(raw)
             faults.append(f"{source}: {shown} is not {declaration.kind.accepts}")
-    if faults:
-        raise SettingsFault(faults)
-    return Settings(**values)
+            unread.add(key)
+    return Reading(Settings(**values), tuple(faults), frozenset(unread))
 
 
-def check_service(settings: Settings) -> None:
-    """Whether a service can run with these settings; a dry run needs less.
-
-    Raises:
-        SettingsFault: with one sentence for each thing that is missing.
-    """
+def service_faults(reading: Reading) -> list[str]:
+    """What stops a service from running with these settings; a dry run needs less."""
+    settings = reading.settings
     faults: list[str] = []
-    if settings.connector == "slurm":
-        for key in ("slurm_cluster_addr", "slurm_ssh_pkey"):
-            if not getattr(settings, key):
-                declaration = DECLARED[key]
-                faults.append(
-                    f"{declaration.variable} is missing: {declaration.meaning.rstrip('.')}"
-                    f" ({declaration.kind.accepts})"
-                )
-        if settings.slurm_interface == "http":
-            faults.append("JARVICE_SLURM_INTERFACE: 'http' is not supported by this version; use cli")
-        if faults:
-            faults.append(
-                "To try the downstream without a cluster set JARVICE_BAREMETAL_CONNECTOR=local"
-            )
-    elif not _is_loopback(settings.bind_address):
+    if settings.poll_interval >= settings.snapshot_max_age:
         faults.append(
-            f"WAITRESS_BIND_ADDRESS: {settings.bind_address!r} is not a loopback address; "
-            "the local connector runs jobs as this service's own user and listens on 127.0.0.1 only"
+            f"JARVICE_DOWNSTREAM_POLL_INTERVAL: {settings.poll_interval:g} is not less than "
+            f"JARVICE_DOWNSTREAM_SNAPSHOT_MAX_AGE, {settings.snapshot_max_age:g}"
         )
-    if faults:
-        raise SettingsFault(faults)
+    if settings.templates_dir and not settings.templates_dir.is_dir():
+        faults.append(f"JARVICE_DOWNSTREAM_TEMPLATES: {settings.templates_dir} is not a folder")
+    if settings.connector == "local":
+        if not _is_loopback(settings.bind_address):
+            faults.append(
+                f"WAITRESS_BIND_ADDRESS: {settings.bind_address!r} is not a loopback address; "
+                "the local connector runs jobs as this service's own user, on 127.0.0.1 only"
+            )
+        return faults
+    for key in ("slurm_cluster_addr", "slurm_ssh_pkey"):
+        if not getattr(settings, key) and key not in reading.unread:
+            declaration = DECLARED[key]
+            faults.append(
+                f"{declaration.variable} is missing: {declaration.meaning.rstrip('.')}"
+                f" ({declaration.kind.accepts}); to try the downstream without a cluster "
+                "set JARVICE_BAREMETAL_CONNECTOR=local"
+            )
+    if settings.slurm_interface == "http":
+        faults.append("JARVICE_SLURM_INTERFACE: 'http' is not supported by this version; use cli")
+    return faults
 
 
 def warn_unknown(environment: Mapping[str, str]) -> None:
@@ -113,9 +132,7 @@ def _from_file(path: str, faults: list[str]) -> dict[str, tuple[str, Any]]:
     return found
 
 
-def _from_environment(
-    environment: Mapping[str, str], faults: list[str]
-) -> dict[str, tuple[str, Any]]:
+def _from_environment(environment: Mapping[str, str], faults: list[str]) -> dict[str, tuple[str, Any]]:
     found: dict[str, tuple[str, Any]] = {}
     for key, declaration in DECLARED.items():
         variable, file_variable = declaration.variable, f"{declaration.variable}_FILE"

@@ -26,14 +26,10 @@ def defaults_yaml() -> str:
         if declaration.group != group:
             group = declaration.group
             parts.append(f"\n# ---- {group} ----\n")
-        meaning = textwrap.fill(
-            declaration.meaning, 98, initial_indent="# ", subsequent_indent="# "
-        )
+        meaning = textwrap.fill(declaration.meaning, 98, initial_indent="# ", subsequent_indent="# ")
         secret = "; secret, better from a file" if declaration.secret else ""
         value = yaml.safe_dump({key: declaration.default}, default_flow_style=False).strip()
-        parts.append(
-            f"\n{meaning}\n# {declaration.variable}: {declaration.kind.accepts}{secret}\n{value}\n"
-        )
+        parts.append(f"\n{meaning}\n# {declaration.variable}: {declaration.kind.accepts}{secret}\n{value}\n")
     return "".join(parts)
 
 

@@ -182,9 +182,7 @@ def our_name(slurm_name: str, prefix: str) -> str | None:
     return name if name != slurm_name and name[:1].isdigit() else None
 
 
-def _status(
-    name: str, job_id: str, user: str, state: str, elapsed: str, nodes: str
-) -> JobStatus:
+def _status(name: str, job_id: str, user: str, state: str, elapsed: str, nodes: str) -> JobStatus:
     word = states.read_state(state)
     try:
         return JobStatus(

@@ -39,8 +39,7 @@ def fault(reply: Completed, doing: str) -> DownstreamError:
     message = f"{doing}: {said}"
     if reply.exit_code == COMMAND_NOT_FOUND:
         return Unavailable(
-            f"{message}; Slurm's commands are not on the PATH of this user: "
-            "set JARVICE_SLURM_BIN_DIR"
+            f"{message}; Slurm's commands are not on the PATH of this user: set JARVICE_SLURM_BIN_DIR"
         )
     if _UNREACHABLE.search(said):
         return Unavailable(message)

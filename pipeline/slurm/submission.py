@@ -49,7 +49,7 @@ class Submit:
             'sbatch --parsable >"$c/jobid" && IFS=";" read -r id _ <"$c/jobid" && echo "$id"; '
             'elif [ -d "$c" ]; then '
             'IFS=";" read -r id _ 2>/dev/null <"$c/jobid" && echo "$id" '
-            f'|| exit {_Exit.UNSETTLED:d}; '
+            f"|| exit {_Exit.UNSETTLED:d}; "
             f'else mkdir "$c"; exit {_Exit.NO_FOLDER:d}; fi'
         )
 

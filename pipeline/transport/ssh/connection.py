@@ -6,13 +6,13 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import paramiko
 
-from pipeline.errors import Unavailable
+from pipeline.errors import SettingsFault, Unavailable
 from pipeline.transport import Limits
 from pipeline.transport.ssh.keys import RememberedHosts, private_key
 from pipeline.transport.ssh.shell import ConnectionDropped, RemoteShell
@@ -24,6 +24,18 @@ class Login:
 
     user: str
     private_key: str = field(repr=False)
+
+
+def check_keys(logins: Iterable[Login]) -> None:
+    """Raises SettingsFault with one sentence for each private key that cannot be used."""
+    faults = []
+    for login in logins:
+        try:
+            private_key(login.private_key, of=login.user)
+        except Unavailable as fault:
+            faults.append(fault.message)
+    if faults:
+        raise SettingsFault(faults)
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,7 @@ class RememberedHosts(paramiko.MissingHostKeyPolicy):
                     raise Unavailable(f"JARVICE_SLURM_KNOWN_HOSTS: {fault}") from None
         client.set_missing_host_key_policy(self)
 
-    def missing_host_key(
-        self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
-    ) -> None:
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
         """Remember the key of a host that was never seen."""
         with self._lock:
             known = paramiko.HostKeys()
@@ -81,5 +79,7 @@ class RememberedHosts(paramiko.MissingHostKeyPolicy):
                 )  # fmt: skip
             elif not known.check(hostname, key):
                 raise paramiko.BadHostKeyException(
-                    hostname, key, next(iter(known.lookup(hostname).values()))  # type: ignore[union-attr]
+                    hostname,
+                    key,
+                    next(iter(known.lookup(hostname).values())),  # type: ignore[union-attr]
                 )

@@ -29,6 +29,7 @@ class SshTransport:
         self._hosts = RememberedHosts(host.known_hosts, host.site_known_hosts)
         self._connections: OrderedDict[Login, Connection] = OrderedDict()
         self._connecting: dict[Login, threading.Lock] = {}
+        self._failed: dict[Login, tuple[float, Unavailable]] = {}
         self._lock = threading.Lock()
         self._handshakes = threading.BoundedSemaphore(_HANDSHAKES)
 
@@ -52,9 +53,7 @@ class SshTransport:
         except CommandTimedOut:
             raise Unavailable(f"ssh: {place}: no answer within {limits.seconds:g} s") from None
         except OutputTooLarge:
-            raise Unavailable(
-                f"ssh: {place}: the answer has more than {limits.output_bytes} bytes"
-            ) from None
+            raise Unavailable(f"ssh: {place}: the answer has more than {limits.output_bytes} bytes") from None
 
     def close(self) -> None:
         """Close every connection."""
@@ -78,17 +77,26 @@ class SshTransport:
 
     def _take(self, login: Login) -> Connection:
         """The user's connection, counted as used, so that it is not closed as an idle one."""
+        asked = time.monotonic()
         with self._lock:
             connecting = self._connecting.setdefault(login, threading.Lock())
         with connecting:
+            failed_at, fault = self._failed.get(login, (0.0, None))
+            if fault and failed_at > asked:
+                raise fault.with_traceback(None)  # while this one waited for its turn
             with self._lock:
                 kept = self._connections.get(login)
                 if kept and kept.alive and not kept.retired:
                     self._connections.move_to_end(login)
                     kept.users += 1
                     return kept
-            with self._handshakes:
-                connection = Connection(self._host, login, self._hosts)
+            try:
+                with self._handshakes:
+                    connection = Connection(self._host, login, self._hosts)
+            except Unavailable as fault:
+                self._failed[login] = (time.monotonic(), fault)
+                raise
+            self._failed.pop(login, None)
             with self._lock:
                 connection.users += 1
                 self._connections[login] = connection
@@ -111,8 +119,6 @@ class SshTransport:
         surplus = []
         for login, connection in list(self._connections.items()):
             too_many = len(self._connections) > self._max_connections
-            if connection.users == 0 and (
-                too_many or not connection.alive or connection.last_used < horizon
-            ):
+            if connection.users == 0 and (too_many or not connection.alive or connection.last_used < horizon):
                 surplus.append(self._connections.pop(login))
         return surplus

@@ -66,10 +66,7 @@ class RemoteShell:
         """
         deadline = time.monotonic() + limits.seconds
         mark = secrets.token_hex(16)
-        frame = (
-            f"{_command(line, len(stdin))}; "
-            f"printf '\\n{mark} %d\\n' $?; printf '\\n{mark}\\n' >&2\n"
-        )
+        frame = f"{_command(line, len(stdin))}; printf '\\n{mark} %d\\n' $?; printf '\\n{mark}\\n' >&2\n"
         out, err = _Stream(f"\n{mark} ".encode()), _Stream(f"\n{mark}\n".encode())
         try:
             self._send(frame.encode("utf-8") + stdin, deadline)
