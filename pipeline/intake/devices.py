@@ -12,7 +12,7 @@ from pipeline.errors import InvalidJob
 FIELD = "JOBOBJ_DEVICES"
 
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 RESERVED_OPTIONS = (
     # The job's identity, and what its polls and logs are found by.
@@ -72,7 +72,7 @@ def read(text: str) -> Devices:
 def _entries(text: str) -> list[str]:
     try:
         entries = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidJob(FIELD, value=text, expected="a JSON list") from None
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
         raise InvalidJob(FIELD, value=text, expected="a JSON list of texts")

@@ -61,8 +61,8 @@ def _job(form: Mapping[str, Any], settings: Settings) -> Job:
     pseudo = devices.read(keys.get("JOBOBJ_DEVICES", "[]"))
     return Job(
         name=form["name"],
-        number=form["number"],
-        resources=_resources(form["nodes"], keys, pseudo),
+        number=int(form["number"]),
+        resources=_resources(int(form["nodes"]), keys, pseudo),
         script=text,
         app_image=app,
         init_image=images.init_image(settings, version, architecture),

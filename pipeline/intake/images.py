@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import binascii
 import json
 import platform
 from base64 import b64decode
 from typing import Any
-from urllib.parse import urlsplit
 
 from pipeline.errors import InvalidJob
 from pipeline.job import Credentials, Image
@@ -15,6 +13,7 @@ from pipeline.settings import Settings
 
 _GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 DOCKER_HUB = "index.docker.io"
+_DOCKER_HUB_TOO = ("docker.io", "registry-1.docker.io", "registry.hub.docker.com")
 
 
 def go_architecture(machine: str) -> str:
@@ -30,7 +29,7 @@ def registry_of(reference: str) -> str:
     """
     first, slash, _ = reference.partition("/")
     is_host = "." in first or ":" in first or first == "localhost"
-    return first if slash and is_host else DOCKER_HUB
+    return _one_name(first) if slash and is_host else DOCKER_HUB
 
 
 def init_image(settings: Settings, appdef_version: int, architecture: str) -> Image:
@@ -85,18 +84,21 @@ def login_for(repo: str, docker_secret: str, ctrsecret: str) -> Credentials:
 
 def _host(url: str) -> str:
     """The registry that a docker configuration's key names: a URL, a host, or a host and a path."""
-    return urlsplit(url).netloc or url.partition("/")[0]
+    scheme, separator, rest = url.partition("://")
+    return _one_name((rest if separator else scheme).partition("/")[0])
+
+
+def _one_name(registry: str) -> str:
+    return DOCKER_HUB if registry in _DOCKER_HUB_TOO else registry
 
 
 def _docker_secret(text: str) -> dict[str, str]:
     # Keys are read before formatting, so the upstream's braces arrive doubled.
     for candidate in (text, text.replace("{{", "{").replace("}}", "}")):
         try:
-            document = json.loads(candidate)
-        except ValueError:
+            return {key: _text(part) for key, part in json.loads(candidate).items()}
+        except (ValueError, AttributeError, RecursionError):
             continue
-        if isinstance(document, dict) and all(isinstance(part, str) for part in document.values()):
-            return document
     raise InvalidJob("JOBOBJ_DOCKER_SECRET", expected="JSON with server, username and password")
 
 
@@ -109,7 +111,15 @@ def _docker_config(text: str) -> dict[str, Credentials]:
                 user, _, password = b64decode(entry["auth"]).decode("utf-8").partition(":")
             else:
                 user, password = entry.get("username", ""), entry.get("password", "")
-            logins[url] = Credentials(user, password)
-    except (binascii.Error, UnicodeDecodeError, ValueError, AttributeError, TypeError):
+            logins[url] = Credentials(_text(user), _text(password))
+    except (ValueError, AttributeError, TypeError, RecursionError):
         raise InvalidJob("JOBOBJ_CTRSECRET", expected="the base64 of a docker config.json") from None
     return logins
+
+
+def _text(part: Any) -> str:
+    """The part of a secret, which must be text that can be sent. Raises ValueError."""
+    if not isinstance(part, str):
+        raise ValueError
+    part.encode("utf-8")  # JSON can spell half a character, which raises here
+    return part

@@ -6,7 +6,6 @@ The order is the contract's: keys are read from the raw text, then the text is f
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from string import Formatter
 
@@ -25,10 +24,10 @@ def decode(field: str, encoded: str) -> str:
     """
     try:
         text = base64.b64decode("".join(encoded.split()), validate=True).decode("utf-8")
-    except binascii.Error:
-        raise InvalidJob(field, expected="base64") from None
     except UnicodeDecodeError:
         raise InvalidJob(field, expected="the base64 of UTF-8 text") from None
+    except ValueError:  # binascii.Error is one; text beyond ASCII raises the bare kind
+        raise InvalidJob(field, expected="base64") from None
     if "\0" in text:
         raise InvalidJob(field, expected="a script (it holds a NUL character)")
     return text
