@@ -30,10 +30,14 @@ def test_a_value_may_hold_equal_signs() -> None:
 
 @pytest.mark.parametrize(
     "device",
-    ["gpu=1", "overlay", "overlay=-1", "overlay=1.5", "overlay=", "overlay=1e3", "exclusive=yes", "exclusive=false",
-     "Partition=x", "sbatch_=x", "sbatch_A=x", "sbatch_--qos=x", "sbatch_q s=x", "sbatch-qos=x", "", "=x",
-     "partition=a\nb", "sbatch_comment=a\nb", "sbatch_comment=a\u0000b", "sbatch_comment=\ud800", "partition=\udfff"],
-)  # fmt: skip
+    [
+        *("gpu=1", "", "=x", "Partition=x", "sbatch-qos=x"),
+        *("overlay", "overlay=", "overlay=-1", "overlay=1.5", "overlay=1e3"),
+        *("exclusive=yes", "exclusive=false", "partition=a\nb", "partition=\udfff"),
+        *("sbatch_=x", "sbatch_A=x", "sbatch_--qos=x", "sbatch_q s=x"),
+        *("sbatch_comment=a\nb", "sbatch_comment=a\0b", "sbatch_comment=\ud800"),
+    ],
+)
 def test_any_other_device_fails_with_its_name(device: str) -> None:
     with pytest.raises(InvalidJob) as fault:
         read(json.dumps(["exclusive=False", device]))

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import intake
 from pipeline.errors import InvalidJob
+from pipeline.prepare import Preparer
 from pipeline.settings import Settings
 from tests.harness.forms import form, script
 
@@ -97,7 +98,7 @@ def test_the_executor_chooses_the_script() -> None:
     sent = form(script("echo"))
     sent["hpc_script"] = {"other": "!!!", "mine": sent["hpc_script"]["singularity"]}
     assert intake.read(sent, Settings(executor="mine")).script == script("echo")
-    with pytest.raises(InvalidJob, match="hpc_script.*'singularity'"):
+    with pytest.raises(InvalidJob, match=r"hpc_script.*'singularity'"):
         intake.read(sent, Settings())
 
 
@@ -128,8 +129,6 @@ def test_base64_may_have_line_breaks() -> None:
 
 
 def test_a_large_script_is_refused_with_its_size() -> None:
-    from pipeline.prepare import Preparer
-
     sent = form(script("#" * (4 * 1024 * 1024)))
     with pytest.raises(InvalidJob, match=r"hpc_script.*419\d{4} bytes"):
         Preparer(Settings()).prepare(sent)

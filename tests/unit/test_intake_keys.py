@@ -12,7 +12,7 @@ from tests.harness.forms import form, script
 
 
 def job_with(**keys: object) -> Job:
-    return intake.read(form(script("echo", **keys)), Settings())
+    return intake.read(form(script("echo", devices=None, **keys)), Settings())
 
 
 @pytest.mark.parametrize("walltime", ["00:00:01", "01:30:00", "26:03:04", "720:00:00"])
