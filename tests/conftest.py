@@ -23,7 +23,9 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
         if is_ci():
             pytest.fail(f"CI needs the throwaway cluster: {reason}")
         left_out = request.config.stash.setdefault(_LEFT_OUT, {})
-        left_out[str(reason)] = sum("cluster" in getattr(i, "fixturenames", ()) for i in request.session.items)
+        left_out[str(reason)] = sum(
+            "cluster" in getattr(item, "fixturenames", ()) for item in request.session.items
+        )
         pytest.skip(str(reason))
 
 

@@ -20,8 +20,8 @@ def main() -> None:
         wheel = next(folder.glob("*.whl"))
         venv.create(folder / "clean", with_pip=True)
         python = folder / "clean" / "bin" / "python"
-        constraints = str(PROJECT / "constraints.txt")
-        _run([str(python), "-m", "pip", "install", "--quiet", "--constraint", constraints, str(wheel)], folder)
+        install = [str(python), "-m", "pip", "install", "--quiet"]
+        _run([*install, "--constraint", str(PROJECT / "constraints.txt"), str(wheel)], folder)
         command = str(python.with_name("jarvice-downstream"))
         rendered = _run([command, "render", str(EXAMPLE)], folder)
         ours = str(Path(sys.executable).with_name("jarvice-downstream"))

@@ -6,6 +6,7 @@ forward.py PID_FILE NAMESPACE_FILE PORT=ADDRESS:PORT...
 import asyncio
 import contextlib
 import ctypes
+import functools
 import os
 import socket
 import struct
@@ -14,7 +15,7 @@ import sys
 CLONE_NEWNET = 0x40000000
 
 
-def listen(port):
+def listen(port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
@@ -22,20 +23,22 @@ def listen(port):
     return listener
 
 
-def reset(writer):
+def reset(writer: asyncio.StreamWriter) -> None:
     """Close so that the peer sees a reset connection, as it does when a daemon is not there."""
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 
-async def pump(reader, writer):
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(65536):
         writer.write(data)
         await writer.drain()
     writer.write_eof()
 
 
-async def forward(address, port, client_reader, client_writer):
+async def forward(
+    address: str, port: int, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter
+) -> None:
     try:
         server_reader, server_writer = await asyncio.open_connection(address, port)
     except OSError:
@@ -59,13 +62,10 @@ async def forward(address, port, client_reader, client_writer):
             writer.close()
 
 
-async def main(listeners):
+async def main(listeners: list[tuple[socket.socket, str, int]]) -> None:
     servers = []
     for listener, address, port in listeners:
-
-        def handler(reader, writer, address=address, port=port):
-            return forward(address, port, reader, writer)
-
+        handler = functools.partial(forward, address, port)
         servers.append(await asyncio.start_server(handler, sock=listener))
     await asyncio.gather(*(server.serve_forever() for server in servers))
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import urllib.request
+from collections.abc import Mapping
 
 REGISTRY = "http://head:5000"
 NAME, TAG = "nintendo/busybox", "1"
@@ -27,14 +28,18 @@ FILES = {
 }
 
 
-def layer():
+def layer() -> bytes:
     with open("/usr/bin/busybox", "rb") as file:
         busybox = file.read()
-    applets = subprocess.run(["/usr/bin/busybox", "--list"], capture_output=True, text=True, check=True).stdout.split()
+    applets = subprocess.run(
+        ["/usr/bin/busybox", "--list"], capture_output=True, text=True, check=True
+    ).stdout.split()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
 
-        def add(name, kind=tarfile.REGTYPE, mode=0o644, data=b"", target=""):
+        def add(
+            name: str, kind: bytes = tarfile.REGTYPE, mode: int = 0o644, data: bytes = b"", target: str = ""
+        ) -> None:
             entry = tarfile.TarInfo(name)
             entry.type, entry.mode, entry.size, entry.linkname = kind, mode, len(data), target
             tar.addfile(entry, io.BytesIO(data))
@@ -51,35 +56,53 @@ def layer():
     return buffer.getvalue()
 
 
-def call(method, url, data=None, content_type="application/octet-stream"):
+def call(
+    method: str, url: str, data: bytes, content_type: str = "application/octet-stream"
+) -> Mapping[str, str]:
     credentials = base64.b64encode(":".join(sys.argv[1:3]).encode()).decode()
     headers = {"Authorization": f"Basic {credentials}", "Content-Type": content_type}
-    with urllib.request.urlopen(urllib.request.Request(url, data=data, method=method, headers=headers), timeout=30) as reply:
-        return reply.headers
+    with urllib.request.urlopen(
+        urllib.request.Request(url, data=data, method=method, headers=headers), timeout=30
+    ) as reply:
+        headers_back: Mapping[str, str] = reply.headers
+        return headers_back
 
 
-def push_blob(blob):
+def push_blob(blob: bytes) -> dict[str, str | int]:
     digest = "sha256:" + hashlib.sha256(blob).hexdigest()
     location = call("POST", f"{REGISTRY}/v2/{NAME}/blobs/uploads/", b"")["Location"]
     call("PUT", f"{location}{'&' if '?' in location else '?'}digest={digest}", blob)
     return {"digest": digest, "size": len(blob)}
 
 
-def main():
+def main() -> None:
     tar = layer()
     config = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Env": ["PATH=/bin:/usr/bin", "IMAGE_VAR=from-image"], "Cmd": ["/bin/sh"], "WorkingDir": "/"},
+        "config": {
+            "Env": ["PATH=/bin:/usr/bin", "IMAGE_VAR=from-image"],
+            "Cmd": ["/bin/sh"],
+            "WorkingDir": "/",
+        },
         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(tar).hexdigest()]},
     }
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **push_blob(json.dumps(config).encode())},
-        "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", **push_blob(gzip.compress(tar, mtime=0))}],
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            **push_blob(json.dumps(config).encode()),
+        },
+        "layers": [
+            {
+                "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+                **push_blob(gzip.compress(tar, mtime=0)),
+            }
+        ],
     }
     call("PUT", f"{REGISTRY}/v2/{NAME}/manifests/{TAG}", json.dumps(manifest).encode(), MANIFEST)
 
 
-main()
+if __name__ == "__main__":
+    main()
