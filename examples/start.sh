@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Starts the downstream from a folder that holds users_id_mapping_configuration.yaml.
-# Replace every <...>. Keep keys and passwords in files that only this service's user can read:
-# each VARIABLE can be given as VARIABLE_FILE, which names a file that holds the value.
+# Starts the downstream. Run it in the checkout, with users_id_mapping_configuration.yaml beside main.py.
+# Replace every <...>. Keep keys and passwords in files that only this user can read: each VARIABLE
+# can be given as VARIABLE_FILE, which names a file that holds the value.
 
 export JARVICE_SCHED_LOGLEVEL="20"
 

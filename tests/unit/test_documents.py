@@ -1,0 +1,164 @@
+"""What the documents say is what the code does."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+from jinja2 import Environment
+
+from pipeline import intake
+from pipeline.cli import main
+from pipeline.errors import DownstreamError, SettingsFault
+from pipeline.render import Renderer
+from pipeline.render.batch import TEMPLATE
+from pipeline.render.context import context, parameters
+from pipeline.settings import Settings
+from pipeline.settings.load import DECLARED, FILE_VARIABLE
+from pipeline.settings.publish import defaults_yaml, settings_schema
+from pipeline.slurm import directives
+
+PROJECT = Path(__file__).parents[2]
+DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+EXAMPLE_TEMPLATES = PROJECT / "examples" / "templates"
+EVERYTHING = PROJECT / "examples" / "upstream" / "everything.json"
+
+
+def text_of(*parts: str) -> str:
+    return PROJECT.joinpath(*parts).read_text(encoding="utf-8")
+
+
+def section(document: str, title: str) -> str:
+    """The part of a document under a heading, up to the next one of its level."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", document, re.MULTILINE | re.DOTALL)
+    assert found, f"there is no section {title!r}"
+    return found[1]
+
+
+def first_column(part: str) -> list[str]:
+    """The names in the first column of a part's table."""
+    return re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)
+
+
+def rendered(settings: Settings, example: Path = EVERYTHING) -> str:
+    job = intake.read(json.loads(example.read_text(encoding="utf-8")), settings)
+    return Renderer(settings).batch_script(job).text
+
+
+def test_template_variables() -> None:
+    job = intake.read(json.loads(EVERYTHING.read_text(encoding="utf-8")), Settings())
+    assert first_column(section(text_of("docs", "templates.md"), "Variables")) == list(
+        context(job, Settings())
+    )
+
+
+def test_template_blocks() -> None:
+    blocks = re.findall(r"{% block (\w+) %}", text_of("templates", TEMPLATE))
+    documented = section(text_of("docs", "templates.md"), "Blocks of `sbatch/job.sh.j2`")
+    assert first_column(documented) == blocks
+
+
+def test_template_filters() -> None:
+    ours = set(Renderer(Settings())._environment.filters) - set(Environment().filters)
+    assert set(first_column(section(text_of("docs", "templates.md"), "Filters"))) == ours
+
+
+def test_templates() -> None:
+    shipped = {str(path.relative_to(PROJECT / "templates")) for path in PROJECT.glob("templates/*/*.j2")}
+    documented = section(text_of("docs", "templates.md"), "Where templates come from")
+    assert set(first_column(documented)) == shipped
+
+
+def test_the_worked_example_is_the_file_and_renders() -> None:
+    example = (EXAMPLE_TEMPLATES / TEMPLATE).read_text(encoding="utf-8")
+    assert f"```jinja\n{example}```" in text_of("docs", "templates.md")
+    ours = rendered(Settings(templates_dir=EXAMPLE_TEMPLATES))
+    assert directives.read(ours) == {**directives.read(rendered(Settings())), "constraint": "arm64"}
+    assert ours.index("module load apptainer") < ours.index("export PROCESS_PROCID")
+    assert 'application:" app-with-all\n' in ours
+    assert "noclobber" in ours
+    done = subprocess.run(["bash", "-n"], input=ours, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_settings_have_their_defaults_written_down() -> None:
+    assert text_of("config", "defaults.yaml") == defaults_yaml(), "run: jarvice-downstream settings"
+    assert text_of("schemas", "settings.schema.json") == settings_schema()
+
+
+def test_documents_name_no_variable_that_is_none() -> None:
+    job = intake.read(json.loads(EVERYTHING.read_text(encoding="utf-8")), Settings())
+    known = {declaration.variable for declaration in DECLARED.values()} | {FILE_VARIABLE}
+    known |= {f"{variable}_FILE" for variable in known} | set(parameters(job, Settings()))
+    known |= {"JARVICE_CPU_CORES", "JARVICE_CMD_SUCCESS", "JARVICE_CMD_FAILURE"}
+    known |= {"JARVICE_TEST_CLUSTER"}
+    for document in [*DOCUMENTS, PROJECT / "examples" / "start.sh"]:
+        named = set(
+            re.findall(r"\b(?:JARVICE|WAITRESS)_[A-Z0-9_]*[A-Z0-9]\b", document.read_text(encoding="utf-8"))
+        )
+        assert named <= known, document
+
+
+def test_the_site_guide_has_the_variables_of_a_start_script() -> None:
+    guide = text_of("docs", "site-setup.md")
+    missing = [declared.variable for declared in DECLARED.values() if declared.variable not in guide]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_commands_and_their_options(name: str) -> None:
+    part = section(text_of("docs", "commands.md"), name)
+    for parameter in main.commands[name].params:
+        if isinstance(parameter, click.Option):
+            assert all(f"`{option}" in part for option in parameter.opts)
+        else:
+            assert str(parameter.human_readable_name) in part
+
+
+def test_no_command_that_is_none() -> None:
+    assert re.findall(r"^## (.*)$", text_of("docs", "commands.md"), re.MULTILINE) == [
+        "serve", "render", "validate", "settings",
+    ]  # fmt: skip
+    assert len(main.commands) == 4
+
+
+def test_error_statuses_are_explained() -> None:
+    def statuses(kind: type[DownstreamError]) -> set[int]:
+        return {kind.status}.union(
+            *(statuses(one) for one in kind.__subclasses__() if one is not SettingsFault)
+        )
+
+    explained = section(text_of("docs", "site-setup.md"), "What an error means")
+    assert {int(code) for code in re.findall(r"^\| (\d{3}) \|", explained, re.MULTILINE)} == statuses(
+        DownstreamError
+    ) | {405, 413}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target
+
+
+def test_the_dependencies_are_justified() -> None:
+    setup = text_of("setup.cfg")
+    wanted = re.findall(
+        r"^    ([A-Za-z][A-Za-z0-9_-]+)(?: [><=].*)?$", _of(setup, "install_requires"), re.MULTILINE
+    )
+    wanted += re.findall(r"^    ([A-Za-z][A-Za-z0-9_-]+)(?: [><=].*)?$", _of(setup, "test"), re.MULTILINE)
+    reasons = section(text_of("docs", "architecture.md"), "Dependencies, and why each is there")
+    assert [name for name in wanted if not name.startswith("types-")] == [
+        name for name in first_column(reasons) if name != "types-*"
+    ]
+
+
+def _of(setup: str, key: str) -> str:
+    """The value of a key in setup.cfg that goes over several lines."""
+    found = re.search(rf"^{key} =\n((?:    .*\n)+)", setup, re.MULTILINE)
+    assert found
+    return found[1]
