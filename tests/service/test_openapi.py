@@ -148,7 +148,7 @@ def test_the_service_gives_the_document(portal: Portal) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_only_the_probes_are_free(portal: Portal, method: str, path: str) -> None:
+def test_only_the_probes_are_free(method: str, path: str) -> None:
     stranger = create_app(Mock(Downstream), server_key=SERVER_KEY).test_client()
     reply = stranger.open(path, method=method.upper(), data={"args": "{}"})
     free = documented(method, path).get("security") == []
@@ -156,6 +156,13 @@ def test_only_the_probes_are_free(portal: Portal, method: str, path: str) -> Non
     check_reply(method, path, reply.status_code, reply.content_type, reply.text)
     if not free:
         assert reply.headers["WWW-Authenticate"].startswith("Basic ")
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_only_the_probes_are_answered_when_too_many_ask(method: str, path: str) -> None:
+    reply = create_app(Mock(Downstream), at_a_time=0).test_client().open(path, method=method.upper())
+    assert (reply.status_code == 503) is (documented(method, path).get("security") != [])
+    check_reply(method, path, reply.status_code, reply.content_type, reply.text)
 
 
 def test_a_job_from_submit_to_exit_status(portal: Portal) -> None:
