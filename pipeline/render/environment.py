@@ -21,6 +21,7 @@ from pipeline.shipped import folder
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BARE = re.compile(r"[A-Za-z0-9_./:,=@%+~^&|!*\[\]()-]+")
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
+_SEPARATOR = re.compile(r"(het|pack)(job)", re.IGNORECASE)
 
 
 class ShellText(str):
@@ -77,14 +78,14 @@ def directive(option: str, value: object) -> ShellText:
     """
     if not _OPTION.fullmatch(option):
         raise TemplateRuntimeError(f"{option!r} is not a long option of sbatch")
-    if value is True or value == "":
-        return ShellText(f"--{option}")
-    text = str(value)
+    text = "" if value is True else str(value)
     if _CONTROL.search(text):
         raise TemplateRuntimeError(f"the value of --{option} holds a control character")
-    if not _BARE.fullmatch(text):
+    if text and not _BARE.fullmatch(text):
         text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return ShellText(f"--{option}={text}")
+    words = f"--{option}={text}" if text else f"--{option}"
+    # sbatch takes "hetjob", anywhere in the line, to begin the next component of a heterogeneous job.
+    return ShellText(_SEPARATOR.sub(r"\1\\\2", words))
 
 
 def _finalize(value: Any) -> Any:
