@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from pipeline import shell
-from pipeline.errors import Nonsense
+from pipeline.errors import Nonsense, Unavailable
 from pipeline.job import JobStatus
 from pipeline.slurm import hostlist, states
 from pipeline.slurm.refusals import fault
@@ -55,7 +55,8 @@ class Squeue:
             Nonsense: a line is not of the form that was asked for.
         """
         if reply.exit_code != 0:
-            raise fault(reply, "squeue")
+            # Whatever squeue complains of, which jobs there are is not known: never the caller's fault.
+            raise Unavailable(fault(reply, "squeue").message)
         found = []
         for record in reply.text().split(f"{self.mark}|")[1:]:
             fields = record.rstrip("\n").split("|", 5)
