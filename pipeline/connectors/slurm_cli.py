@@ -76,6 +76,7 @@ class SlurmCli:
         wanted = {job.job_id: job for job in jobs}
         settled: dict[str, JobStatus] = {}
         accounting_lost = False
+        silence: Unavailable | None = None
         try:
             for record in self._ask(self._entry, Sacct(self._prefix, tuple(wanted))):
                 job = wanted.get(record.job_id)
@@ -86,11 +87,14 @@ class SlurmCli:
             accounting_lost = True
         except Unavailable as fault:
             _log.warning("accounting does not answer, reading exit records instead: %s", fault)
+            silence = fault
         for job in wanted.values():
             if job.job_id not in settled:
                 found = self._from_record(job, killed_without=accounting_lost)
                 if found:
                     settled[job.job_id] = found
+        if silence and any(not job.owner and job.job_id not in settled for job in jobs):
+            raise silence  # a job that was never seen here may be one that accounting knows
         return list(settled.values())
 
     def terminate(self, job_id: str) -> None:
