@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-
-from jinja2 import TemplateError
 
 from pipeline import shell
 from pipeline.errors import DownstreamError, InvalidJob
@@ -72,9 +71,10 @@ class Renderer:
         """
         try:
             text = self._environment.get_template(TEMPLATE).render(context(job, self._settings))
-        except TemplateError as fault:
-            place = getattr(fault, "name", None) or TEMPLATE
-            raise TemplateFault(f"template {place}: {fault}", job=job.name) from fault
+        except DownstreamError as fault:
+            raise fault.about(job.name) from fault.__cause__
+        except Exception as fault:  # a template is a program and can fail in any way
+            raise TemplateFault(f"template {_place(fault)}: {fault}", job=job.name) from fault
         size = len(text.encode("utf-8"))
         if size >= SCRIPT_LIMIT:
             raise InvalidJob(
@@ -93,6 +93,16 @@ class Renderer:
     def context(self, job: Job) -> dict[str, object]:
         """The variables that the templates get for this job."""
         return context(job, self._settings)
+
+
+def _place(fault: Exception) -> str:
+    """The file and line of a template's fault, as far as Jinja2 tells."""
+    frames = [
+        f"{frame.filename} line {frame.lineno}"
+        for frame in traceback.extract_tb(fault.__traceback__)
+        if frame.filename.endswith(".j2")
+    ]
+    return frames[-1] if frames else TEMPLATE
 
 
 def _filled(script: str, parameters: ShellText) -> str:
