@@ -6,6 +6,7 @@ The doors decide how an error is shown; the tree decides what it means::
     |-- CallerError                    the caller has to change something
     |   |-- InvalidRequest      400    the request is not of the contract's form
     |   |-- InvalidJob          400    a field of the job is wrong; names the field
+    |   |   `-- MissingField           it is not there
     |   |-- NotAuthenticated    401    no credentials, or wrong ones
     |   |-- NotAllowed          403    known, but not mapped or not permitted
     |   |-- NotFound            404    no such job, output, method
@@ -63,6 +64,14 @@ class InvalidJob(CallerError):
 
     def __init__(self, field: str, *, expected: str, value: object = None, job: str | None = None) -> None:
         super().__init__(f"{field}: {_shown(value)}is not {expected}", job=job)
+        self.field = field
+
+
+class MissingField(InvalidJob):
+    """A field of the job has to be there and is not."""
+
+    def __init__(self, field: str, *, job: str | None = None) -> None:
+        CallerError.__init__(self, f"{field} is missing", job=job)
         self.field = field
 
 

@@ -10,7 +10,7 @@ import jwt
 import yaml
 from jsonschema import Draft202012Validator
 
-from pipeline.errors import InvalidRequest, NotAllowed, NotAuthenticated, SettingsFault
+from pipeline.errors import InvalidRequest, NotAllowed, SettingsFault
 from pipeline.settings.kinds import pem_text
 from pipeline.shipped import schema
 
@@ -38,13 +38,16 @@ class UsersMapping:
         """Every mapped user of the cluster."""
         return self._by_user.values()
 
+    def users(self) -> Iterable[str]:
+        """Every mapped user's name on the cluster."""
+        return self._by_user.keys()
+
     def owner_of(self, bearer: str) -> Owner:
         """The cluster user that a bearer token stands for.
 
         Raises:
             InvalidRequest: the bearer is not a JWT.
-            NotAuthenticated: the token has no email claim.
-            NotAllowed: nobody is mapped to that mail.
+            NotAllowed: the token has no email claim, or nobody is mapped to that mail.
         """
         mail = mail_of(bearer)
         try:
@@ -75,7 +78,7 @@ def mail_of(bearer: str) -> str:
 
     Raises:
         InvalidRequest: the bearer is not a JWT.
-        NotAuthenticated: the token has no email claim.
+        NotAllowed: the token has no email claim.
     """
     token = bearer.removeprefix("Bearer ").strip()
     try:
@@ -84,7 +87,7 @@ def mail_of(bearer: str) -> str:
         raise InvalidRequest(f"bearer: is not a JSON Web Token ({fault})") from None
     mail = claims.get("email")
     if not isinstance(mail, str) or not mail:
-        raise NotAuthenticated("bearer: the token has no email claim")
+        raise NotAllowed("bearer: the token has no email claim, so nobody can be mapped to it")
     return mail
 
 

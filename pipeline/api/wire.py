@@ -43,7 +43,7 @@ def job_ref(args: Mapping[str, Any]) -> JobRef:
     """
     for field in ("name", "number", "jobid"):
         if field not in args:
-            raise InvalidRequest(f"{field}: is not there, and is required")
+            raise InvalidRequest(f"{field} is missing")
     return _ref(args["name"], args["number"], args["jobid"])
 
 

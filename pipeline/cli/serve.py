@@ -32,6 +32,7 @@ def run_service(environment: Mapping[str, str]) -> None:
         SettingsFault: lists everything that stops the start.
     """
     chosen, connector = _prepare(environment)
+    settings.warn_exposed(chosen)
     listener = _listener(chosen)
     downstream = Downstream(chosen, connector)
     _report(downstream, chosen)

@@ -18,7 +18,7 @@ class Connector(Protocol):
     """
 
     def owner_of(self, bearer: str) -> Owner:
-        """Whose job it will be. Raises NotAllowed, NotAuthenticated or InvalidRequest."""
+        """Whose job it will be. Raises NotAllowed or InvalidRequest."""
         ...
 
     def submit(self, batch: BatchScript, owner: Owner) -> str:

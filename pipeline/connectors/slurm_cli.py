@@ -14,7 +14,7 @@ from pipeline.job import JobFiles, JobStatus, Phase
 from pipeline.render import BatchScript
 from pipeline.settings import Settings
 from pipeline.slurm import states
-from pipeline.slurm.commands import Command, Ping, Release, Sacct, Scancel, ShowJob, Squeue
+from pipeline.slurm.commands import Command, NoAccounting, Ping, Release, Sacct, Scancel, ShowJob, Squeue
 from pipeline.slurm.job_files import Listing, ReadRecord, Remove, Tail
 from pipeline.slurm.submission import Settle, Submit, Unsettled, Withdraw
 from pipeline.transport import Limits
@@ -75,22 +75,22 @@ class SlurmCli:
         """One sacct for all of them; their own exit records where accounting has no final word."""
         wanted = {job.job_id: job for job in jobs}
         settled: dict[str, JobStatus] = {}
-        accounting_lost = False
+        no_accounting = False
         silence: Unavailable | None = None
         try:
             for record in self._ask(self._entry, Sacct(self._prefix, tuple(wanted))):
                 job = wanted.get(record.job_id)
                 if job and job.name == record.name and record.phase is Phase.ENDED:
                     settled[record.job_id] = record
-        except Refused as fault:  # "Slurm accounting storage is disabled": the records are all there is
-            _log.debug("no accounting: %s", fault)
-            accounting_lost = True
+        except NoAccounting as fault:
+            no_accounting = True
+            _log.debug("exit records are all there is: %s", fault)
         except Unavailable as fault:
-            _log.warning("accounting does not answer, reading exit records instead: %s", fault)
             silence = fault
+            _log.warning("accounting does not answer, reading exit records instead: %s", fault)
         for job in wanted.values():
             if job.job_id not in settled:
-                found = self._from_record(job, killed_without=accounting_lost)
+                found = self._from_record(job, killed_without=no_accounting)
                 if found:
                     settled[job.job_id] = found
         if silence and any(not job.owner and job.job_id not in settled for job in jobs):
@@ -150,15 +150,15 @@ class SlurmCli:
 
     def _from_record(self, job: JobStatus, *, killed_without: bool) -> JobStatus | None:
         """What the job's own exit record says; None when that settles nothing."""
-        for owner in [self._users.key_holder(job.owner)] if job.owner else self._users.owners():
+        for user in [job.owner] if job.owner else self._users.users():
             try:
-                record = self._ask(_login(owner), ReadRecord(self._files(job.name)))
+                record = self._ask(self._login_of(user), ReadRecord(self._files(job.name)))
             except NotFound:
                 continue
             except DownstreamError as fault:
                 _log.warning("job %s (%s): %s", job.name, job.job_id, fault)
                 return None
-            known = replace(job, owner=owner.user, phase=Phase.ENDED)
+            known = replace(job, owner=user, phase=Phase.ENDED)
             if record is None:
                 return replace(known, state=states.KILLED) if killed_without else None
             if record.job_id == job.job_id:

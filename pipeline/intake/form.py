@@ -10,7 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
-from pipeline.errors import InvalidJob
+from pipeline.errors import InvalidJob, MissingField
 from pipeline.intake import devices, images, script
 from pipeline.job import Credentials, Job, Resources
 from pipeline.settings import Settings
@@ -51,9 +51,9 @@ def _job(form: Mapping[str, Any], settings: Settings) -> Job:
         )
     repo, application = keys.get("JOBOBJ_REPO", ""), keys.get("JOBOBJ_NAE", "")
     if settings.local_registry and not application:
-        raise InvalidJob("JOBOBJ_NAE", expected="there, and names the image in the local registry")
+        raise MissingField("JOBOBJ_NAE")
     if not settings.local_registry and not repo:
-        raise InvalidJob("JOBOBJ_REPO", expected="there, and names the application's image")
+        raise MissingField("JOBOBJ_REPO")
 
     architecture = images.go_architecture(keys.get("JOBOBJ_ARCH", "x86_64"))
     login = images.login_for(repo, keys.get("JOBOBJ_DOCKER_SECRET", ""), keys.get("JOBOBJ_CTRSECRET", ""))
@@ -127,7 +127,7 @@ def _check(name: str, document: object) -> None:
         return
     if fault.validator == "required":
         missing = next(key for key in fault.validator_value if key not in fault.instance)
-        raise InvalidJob(missing, expected="there, and is required")
+        raise MissingField(missing)
     field = ".".join(str(part) for part in fault.absolute_path) or "the form"
     secret = field == "bearer" or field.startswith("hpc_script")
     raise InvalidJob(field, value=None if secret else fault.instance, expected=_expected(fault))

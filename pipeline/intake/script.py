@@ -15,6 +15,8 @@ FIELD = "DOWNSTREAM_PARAMETERS"
 
 _KEY_LINE = re.compile(r"^(JOBOBJ_[A-Z_]+|JARVICE_[A-Z_]+)=(.*?)\r?$", re.MULTILINE)
 
+_FIELD_NAME = re.compile(r"[A-Za-z_]{1,32}")
+
 
 def decode(field: str, encoded: str) -> str:
     """The script behind its base64.
@@ -57,7 +59,9 @@ def fill(text: str, parameters: str) -> str:
             if field is None:
                 continue
             if field != FIELD or spec or conversion:
-                raise InvalidJob("hpc_script", expected=f"free of fields but {{{FIELD}}}", value=field)
+                # A single brace around anything makes a field, and that may be a secret.
+                shown = field if _FIELD_NAME.fullmatch(field) else None
+                raise InvalidJob("hpc_script", expected=f"free of fields but {{{FIELD}}}", value=shown)
             parts.append(parameters)
     except ValueError as fault:
         raise InvalidJob("hpc_script", expected=f"a script with doubled braces ({fault})") from None

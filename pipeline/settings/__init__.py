@@ -1,6 +1,6 @@
 """The settings: what they are (``declared``), where they come from (``load``), their documents."""
 
 from pipeline.settings.declared import Settings
-from pipeline.settings.load import Reading, load, read, service_faults, warn_unknown
+from pipeline.settings.load import Reading, load, read, service_faults, warn_exposed, warn_unknown
 
-__all__ = ["Reading", "Settings", "load", "read", "service_faults", "warn_unknown"]
+__all__ = ["Reading", "Settings", "load", "read", "service_faults", "warn_exposed", "warn_unknown"]

@@ -64,6 +64,10 @@ def read(environment: Mapping[str, str]) -> Reading:
             shown = "the value" if declaration.secret else repr(raw)
             faults.append(f"{source}: {shown} is not {declaration.kind.accepts}")
             unread.add(key)
+    templates = values.get("templates_dir")
+    if templates and not templates.is_dir():
+        # A dry run with other templates than the site's would show what will not run.
+        faults.append(f"JARVICE_DOWNSTREAM_TEMPLATES: {templates} is not a folder")
     return Reading(Settings(**values), tuple(faults), frozenset(unread))
 
 
@@ -76,8 +80,6 @@ def service_faults(reading: Reading) -> list[str]:
             f"JARVICE_DOWNSTREAM_POLL_INTERVAL: {settings.poll_interval:g} is not less than "
             f"JARVICE_DOWNSTREAM_SNAPSHOT_MAX_AGE, {settings.snapshot_max_age:g}"
         )
-    if settings.templates_dir and not settings.templates_dir.is_dir():
-        faults.append(f"JARVICE_DOWNSTREAM_TEMPLATES: {settings.templates_dir} is not a folder")
     if settings.connector == "local":
         if not _is_loopback(settings.bind_address):
             faults.append(
@@ -89,13 +91,22 @@ def service_faults(reading: Reading) -> list[str]:
         if not getattr(settings, key) and key not in reading.unread:
             declaration = DECLARED[key]
             faults.append(
-                f"{declaration.variable} is missing: {declaration.meaning.rstrip('.')}"
-                f" ({declaration.kind.accepts}); to try the downstream without a cluster "
-                "set JARVICE_BAREMETAL_CONNECTOR=local"
+                f"{declaration.variable} is missing: {declaration.meaning} "
+                "To try the downstream without a cluster set JARVICE_BAREMETAL_CONNECTOR=local"
             )
     if settings.slurm_interface == "http":
         faults.append("JARVICE_SLURM_INTERFACE: 'http' is not supported by this version; use cli")
     return faults
+
+
+def warn_exposed(settings: Settings) -> None:
+    """Say loudly when anybody who reaches the service can submit jobs as any mapped user."""
+    if not settings.server_key and not _is_loopback(settings.bind_address):
+        _log.warning(
+            "the service listens on %s without JARVICE_SCHED_SERVER_KEY, and bearer tokens are not "
+            "verified: whoever reaches it can run jobs as any mapped user",
+            settings.bind_address,
+        )
 
 
 def warn_unknown(environment: Mapping[str, str]) -> None:

@@ -57,8 +57,11 @@ class Squeue:
         if reply.exit_code != 0:
             # Whatever squeue complains of, which jobs there are is not known: never the caller's fault.
             raise Unavailable(fault(reply, "squeue").message)
+        before, *records = reply.text().split(f"{self.mark}|")
+        if before.strip():
+            raise Nonsense(f"squeue: cannot read the line {before[:80]!r}")
         found = []
-        for record in reply.text().split(f"{self.mark}|")[1:]:
+        for record in records:
             fields = record.rstrip("\n").split("|", 5)
             if len(fields) != 6:
                 raise Nonsense(f"squeue: cannot read the line {record[:80]!r}")
@@ -67,6 +70,10 @@ class Squeue:
             if name is not None:
                 found.append(_status(name, job_id, user, state, elapsed, nodes))
         return found
+
+
+class NoAccounting(Exception):
+    """The cluster has no slurmdbd; what a job left behind is all there is."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +99,14 @@ class Sacct:
         """The records of our jobs, oldest first: a job id can have been used before.
 
         Raises:
-            Unavailable, Refused: accounting did not answer.
+            NoAccounting: there is none.
+            Unavailable: it did not answer.
             Nonsense: a line is not of the form that was asked for.
         """
         if reply.exit_code != 0:
-            raise fault(reply, "sacct")
+            if "accounting storage is disabled" in reply.complaint():
+                raise NoAccounting(reply.complaint())
+            raise Unavailable(f"sacct: {reply.complaint() or f'exit code {reply.exit_code}'}")
         found = []
         for record in reply.text().splitlines():
             fields = record.split("|", 5)

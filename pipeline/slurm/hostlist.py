@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 _MOST_HOSTS = 100_000
 
 
@@ -17,8 +17,7 @@ def expand(text: str) -> tuple[str, ...]:
     hosts: list[str] = []
     for part in _parts(text):
         hosts += _expand_part(part)
-        if len(hosts) > _MOST_HOSTS:
-            raise ValueError(f"a host list of more than {_MOST_HOSTS} hosts")
+        _check_number(len(hosts))
     return tuple(hosts)
 
 
@@ -42,17 +41,23 @@ def _expand_part(part: str) -> list[str]:
     if not bracket:
         return [part]
     inside, _, tail = rest.partition("]")
-    return [f"{head}{number}{end}" for number in _numbers(inside) for end in _expand_part(tail) or [""]]
+    numbers, ends = _numbers(inside), _expand_part(tail)
+    _check_number(len(numbers) * len(ends))
+    return [f"{head}{number}{end}" for number in numbers for end in ends]
 
 
 def _numbers(text: str) -> list[str]:
     numbers: list[str] = []
     for piece in text.split(","):
         match = _RANGE.fullmatch(piece)
-        if not match:
+        first, last = (match[1], match[2] or match[1]) if match else ("1", "0")
+        if int(last) < int(first):
             raise ValueError(f"{piece!r} is not a range of a host list")
-        first, last = match[1], match[2] or match[1]
-        if int(last) - int(first) > _MOST_HOSTS:
-            raise ValueError(f"a host list of more than {_MOST_HOSTS} hosts")
+        _check_number(int(last) - int(first) + 1)
         numbers += [str(n).zfill(len(first)) for n in range(int(first), int(last) + 1)]
     return numbers
+
+
+def _check_number(hosts: int) -> None:
+    if hosts > _MOST_HOSTS:
+        raise ValueError(f"a host list of more than {_MOST_HOSTS} hosts")

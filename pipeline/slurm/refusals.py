@@ -17,12 +17,16 @@ from pipeline.transport import Completed
 
 COMMAND_NOT_FOUND = 127
 
+# Faults of the way to slurmctld, from slurm_errno.c and errno(3). After them a job may have been
+# accepted all the same, so none of these may be taken for a refusal.
 _UNREACHABLE = re.compile(
-    r"Unable to contact slurm|Socket timed out|Connection refused|Connection timed out"
-    r"|Transport endpoint|Zero Bytes were transmitted|slurm_persist_conn|Unable to connect"
-    r"|Communication connection failure|Slurm backup controller in standby"
-    r"|Slurm temporarily unable|Resource temporarily unavailable|rate limit|Problem talking to"
-    r"|Unable to establish control|send/recv|Message receive failure|Header lengths are longer",
+    r"unable to (contact|connect|establish)|timed out|connection (refused|reset|aborted|failure)"
+    r"|broken pipe|no route to host|network is (unreachable|down)|host is (unreachable|down)"
+    r"|transport endpoint|zero bytes|slurm_persist_conn|backup controller in standby"
+    r"|temporarily (unable|unavailable)|rate limit|problem talking to|send/recv"
+    r"|(send|receive|message|socket|shutdown) (failure|error)|header lengths"
+    r"|(munge|authentication) (failure|error|plugin)|protocol authentication|unspecified error"
+    r"|interrupted system call|try again|cannot allocate memory",
     re.IGNORECASE,
 )
 _KINDS: tuple[tuple[str, type[DownstreamError]], ...] = (

@@ -40,7 +40,7 @@ def test_a_field_that_is_missing_is_named(field: str) -> None:
     del sent[field]
     with pytest.raises(InvalidJob) as fault:
         intake.read(sent, Settings())
-    assert fault.value.message.startswith(f"{field}: is not there")
+    assert fault.value.message.startswith(f"{field} is missing")
     assert fault.value.status == 400
 
 

@@ -78,7 +78,7 @@ def test_a_wrong_value_is_named_and_shown(key: str, value: str) -> None:
 @pytest.mark.parametrize("key", ["JOBOBJ_APPDEFVERSION", "JARVICE_CPU_CORES", "JOBOBJ_REPO"])
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_required_key_that_is_missing_is_named(key: str, value: object) -> None:
-    with pytest.raises(InvalidJob, match=f"^{key}: is not there"):
+    with pytest.raises(InvalidJob, match=f"^{key} is missing"):
         job_with(**{key: value})
 
 

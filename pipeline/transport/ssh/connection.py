@@ -53,6 +53,10 @@ class Host:
     environment: str = ""
     """``NAME="value"`` words, quoted for the far side's login shell."""
 
+    def known_hosts_files(self) -> list[Path]:
+        """Every file that host keys are checked against."""
+        return [file for file in (self.known_hosts, self.site_known_hosts) if file]
+
     def shell_line(self) -> str:
         """Start a bash with nothing in its environment that the user's start files or sshd put there."""
         return (
@@ -157,8 +161,8 @@ def _connect(host: Host, login: Login, hosts: RememberedHosts) -> paramiko.SSHCl
         client.close()
         raise Unavailable(
             f"the host key of {host.address} port {host.port} has changed: it is now "
-            f"{fault.key.fingerprint}. Somebody may be in between; if the change is "
-            f"meant, remove the host's line from {host.known_hosts}"
+            f"{fault.key.fingerprint}. Somebody may be in between; if the change is meant, remove the "
+            f"host's line from {' or '.join(str(file) for file in host.known_hosts_files())}"
         ) from None
     except paramiko.AuthenticationException:
         client.close()

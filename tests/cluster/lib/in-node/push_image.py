@@ -17,7 +17,9 @@ from collections.abc import Mapping
 REGISTRY = "http://head:5000"
 NAME, TAG = "nintendo/busybox", "1"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-FOLDERS = "bin dev etc home proc root shared sys tmp usr usr/bin var work".split()
+FOLDERS = [
+    "bin", "dev", "etc", "home", "proc", "root", "shared", "sys", "tmp", "usr", "usr/bin", "var", "work",
+]  # fmt: skip
 FILES = {
     "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n",
     "etc/group": b"root:x:0:\n",
