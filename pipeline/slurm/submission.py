@@ -45,11 +45,11 @@ class Submit:
         # Each process costs a millisecond, so bash's builtins do what they can.
         return (
             f'c={shell.quote(self.control)}; claim() {{ mkdir -m 700 "$c" 2>/dev/null; }}; '
+            'tell() { IFS=";" read -r id _ 2>/dev/null <"$c/jobid" && [[ $id =~ ^[0-9]+$ ]] && echo "$id" '
+            f"|| exit {_Exit.UNSETTLED:d}; }}; "
             'if claim || { [ ! -d "$c" ] && mkdir -p "${c%/*}" && claim; }; then '
-            'sbatch --parsable >"$c/jobid" && IFS=";" read -r id _ <"$c/jobid" && echo "$id"; '
-            'elif [ -d "$c" ]; then '
-            'IFS=";" read -r id _ 2>/dev/null <"$c/jobid" && echo "$id" '
-            f"|| exit {_Exit.UNSETTLED:d}; "
+            'sbatch --parsable >"$c/jobid" || exit; tell; '
+            'elif [ -d "$c" ]; then tell; '
             f'else mkdir "$c"; exit {_Exit.NO_FOLDER:d}; fi'
         )
 
@@ -57,7 +57,7 @@ class Submit:
         """The job's id, of this submission or of the one that came first.
 
         Raises:
-            Unsettled: claimed, but without an id.
+            Unsettled: claimed, but without an id; sbatch may have taken the job all the same.
             Refused, Unavailable: in sbatch's own words.
         """
         if reply.exit_code == _Exit.UNSETTLED:
@@ -100,9 +100,11 @@ class Settle:
             f"c={shell.quote(self.control)}; "
             f"id=$(squeue --noheader --all --states=all {name} --format=%A) || exit; "
             f'[ -n "$id" ] || id=$(sacct --noheader --parsable2 --allocations --starttime=now-7days '
-            f"{name} --format=JobIDRaw 2>/dev/null); "
+            f"{name} --format=JobIDRaw 2>&1) || "
+            'case $id in *"storage is disabled"*) id= ;; *) echo "$id" >&2; exit 1 ;; esac; '
             'if [ -n "$id" ]; then id=${id%%$\'\\n\'*}; printf "%s\\n" "$id" >"$c/jobid"; echo "$id"; '
-            f'elif [ $(($(date +%s) - $(stat -c %Y "$c"))) -ge {CLAIM_SECONDS} ]; then '
+            'elif claimed=$(stat -c %Y "$c" 2>/dev/null) '
+            f"&& [ $(($(date +%s) - claimed)) -ge {CLAIM_SECONDS} ]; then "
             'rm -f "$c/jobid"; rmdir "$c"; fi; '
             f'[ -n "$id" ] || exit {_Exit.UNSETTLED:d}'
         )
@@ -111,7 +113,7 @@ class Settle:
         """The job's id.
 
         Raises:
-            Unavailable: Slurm does not know the name; worth trying again.
+            Unavailable: Slurm does not know the name, or does not answer; worth trying again.
         """
         if reply.exit_code == _Exit.UNSETTLED:
             raise Unavailable(
@@ -119,7 +121,8 @@ class Settle:
                 f"it is settled {CLAIM_SECONDS} s after that, ask again"
             )
         if reply.exit_code != 0:
-            raise fault(reply, "squeue")
+            # The job may be there: whatever is complained of, it is not the caller's fault.
+            raise Unavailable(fault(reply, "finding an earlier submission of this name").message)
         return _job_id(reply)
 
 
