@@ -1,0 +1,160 @@
+"""A job's files on the cluster: output, exit record, removal, listings; by real bash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import Nonsense, NotAllowed, NotFound, Unavailable
+from pipeline.job import JobFiles
+from pipeline.slurm.job_files import ExitRecord, Listing, ReadRecord, Remove, Tail
+from tests.harness.bash import Sandbox
+
+NAME = "2024-x"
+SCRATCHES = ["", 'it\'s "scratch" $(touch x)/']
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Sandbox:
+    return Sandbox(tmp_path)
+
+
+def tail(sandbox: Sandbox, lines: int, scratch: str = "", most_bytes: int = 1_000_000) -> bytes | None:
+    command = Tail(JobFiles(scratch, NAME), lines, most_bytes)
+    return command.parse(sandbox.run(command.line()))
+
+
+def write_output(sandbox: Sandbox, data: bytes, scratch: str = "") -> None:
+    file = sandbox.home / f"{scratch}.jarvice" / f"{NAME}.out"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("scratch", SCRATCHES)
+def test_the_last_lines_of_the_output(sandbox: Sandbox, scratch: str) -> None:
+    write_output(sandbox, b"one\ntwo\nthree", scratch)
+    assert tail(sandbox, 2, scratch) == b"two\nthree"
+    assert tail(sandbox, 0, scratch) == b"one\ntwo\nthree"
+    assert tail(sandbox, 100, scratch) == b"one\ntwo\nthree"
+
+
+def test_before_there_is_output_there_is_none(sandbox: Sandbox) -> None:
+    assert tail(sandbox, 100) is None
+
+
+def test_empty_output_is_output(sandbox: Sandbox) -> None:
+    write_output(sandbox, b"")
+    assert tail(sandbox, 100) == b""
+
+
+def test_output_may_be_any_bytes(sandbox: Sandbox) -> None:
+    data = bytes(range(256)) * 100
+    write_output(sandbox, data)
+    assert tail(sandbox, 0) == data
+
+
+def test_output_is_cut_to_its_last_part(sandbox: Sandbox) -> None:
+    write_output(sandbox, b"x" * 100 + b"\nend\n")
+    assert tail(sandbox, 0, most_bytes=4) == b"end\n"
+    assert tail(sandbox, 50, most_bytes=6) == b"x\nend\n"
+
+
+def test_output_that_is_there_and_cannot_be_read_is_an_error(sandbox: Sandbox) -> None:
+    (sandbox.home / ".jarvice" / f"{NAME}.out").mkdir(parents=True)
+    for lines in (0, 10):
+        with pytest.raises(Unavailable, match="cannot read the job's output"):
+            tail(sandbox, lines)
+
+
+def read_record(sandbox: Sandbox, text: str | None) -> ExitRecord | None:
+    control = sandbox.home / ".jarvice" / "control" / NAME
+    control.mkdir(parents=True)
+    if text is not None:
+        (control / "exit").write_text(text)
+    command = ReadRecord(JobFiles("", NAME))
+    return command.parse(sandbox.run(command.line()))
+
+
+def test_an_exit_record(sandbox: Sandbox) -> None:
+    assert read_record(sandbox, "123 5 1700000000 1700000009\n") == ExitRecord(
+        "123", 5, 1700000000, 1700000009
+    )
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_a_task_that_did_not_come_to_its_end_left_no_record(sandbox: Sandbox, text: str | None) -> None:
+    assert read_record(sandbox, text) is None
+
+
+@pytest.mark.parametrize("text", ["123 5\n", "123 five 1 2\n", "1 2 3 4 5\n", "123 -1 1 2\n"])
+def test_a_record_that_cannot_be_read_is_an_error(sandbox: Sandbox, text: str) -> None:
+    with pytest.raises(Nonsense, match="exit record"):
+        read_record(sandbox, text)
+
+
+def test_without_a_control_folder_there_is_no_record_to_read(sandbox: Sandbox) -> None:
+    command = ReadRecord(JobFiles("", NAME))
+    with pytest.raises(NotFound):
+        command.parse(sandbox.run(command.line()))
+
+
+@pytest.mark.parametrize("scratch", SCRATCHES)
+def test_all_files_of_one_job_are_removed_and_no_others(sandbox: Sandbox, scratch: str) -> None:
+    base = sandbox.home / f"{scratch}.jarvice"
+    for kept in ("other.out", "control/other/jobid", "jobs/124/data", f"{NAME}.out2"):
+        (base / kept).parent.mkdir(parents=True, exist_ok=True)
+        (base / kept).touch()
+    for gone in (f"{NAME}.out", f"control/{NAME}/jobid", "jobs/123/deep/data"):
+        (base / gone).parent.mkdir(parents=True, exist_ok=True)
+        (base / gone).touch()
+    command = Remove(JobFiles(scratch, NAME), "123")
+    for _ in range(2):
+        command.parse(sandbox.run(command.line()))
+    left = {str(file.relative_to(base)) for file in base.rglob("*") if file.is_file()}
+    assert left == {"other.out", "control/other/jobid", "jobs/124/data", f"{NAME}.out2"}
+
+
+def test_what_cannot_be_removed_is_told(sandbox: Sandbox) -> None:
+    sandbox.command("rm", "echo 'rm: cannot remove: Device or resource busy' >&2; exit 1")
+    command = Remove(JobFiles("", NAME), "123")
+    with pytest.raises(Unavailable, match=r"cannot remove the job's files: rm: .*busy"):
+        command.parse(sandbox.run(command.line()))
+
+
+def listing(sandbox: Sandbox, path: str, *roots: str, details: bool = False) -> list[str]:
+    command = Listing(path, details, roots)
+    return sorted(command.parse(sandbox.run(command.line())).splitlines())
+
+
+def test_a_listing_has_folders_with_a_slash_and_files(sandbox: Sandbox) -> None:
+    (sandbox.home / "folder").mkdir()
+    (sandbox.home / "a file").write_text("12345")
+    home = sandbox.home
+    assert listing(sandbox, str(home)) == [f"/data{home}/", f"/data{home}/a file", f"/data{home}/folder/"]
+    [file] = [line for line in listing(sandbox, str(home), details=True) if line.endswith("a file")]
+    mtime, size, path = file.split(" ", 2)
+    assert (mtime.isdecimal(), size, path) == (True, "5", f"/data{home}/a file")
+
+
+def test_a_listing_shows_only_what_lies_under_the_roots(sandbox: Sandbox, tmp_path: Path) -> None:
+    inside, outside = tmp_path / "shared", tmp_path / "shared-not"
+    for folder in (inside, outside):
+        folder.mkdir()
+    (inside / "link").symlink_to(outside)
+    assert listing(sandbox, str(inside), "/not/there", str(inside)) == [f"/data{inside}/"]
+    for path in (str(outside), f"{inside}/../shared-not", f"{inside}/link", str(tmp_path), "/"):
+        with pytest.raises(NotAllowed, match="JARVICE_DOWNSTREAM_PVCLS_ROOTS"):
+            listing(sandbox, path, str(inside))
+
+
+def test_without_roots_the_home_folder_is_listed_and_nothing_else(sandbox: Sandbox) -> None:
+    with pytest.raises(NotAllowed):
+        listing(sandbox, str(sandbox.home.parent))
+
+
+@pytest.mark.parametrize("path", ["/not/there", "$(touch x)", "-delete", "/etc/\n/passwd"])
+def test_a_path_that_is_not_there_is_not_found_and_never_run(sandbox: Sandbox, path: str) -> None:
+    with pytest.raises(NotFound, match="is not there"):
+        listing(sandbox, path)
+    assert not list(sandbox.home.rglob("x"))
