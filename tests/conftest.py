@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -34,10 +34,10 @@ def start_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Starts services, each in a folder of its own under the test's, and ends them."""
     services: list[Service] = []
 
-    def start(settings: dict[str, str], folder: Path | None = None) -> Service:
+    def start(settings: dict[str, str], folder: Path | None = None, **how: Sequence[str]) -> Service:
         place = folder or tmp_path / f"service-{len(services)}"
         place.mkdir(parents=True, exist_ok=True)
-        services.append(Service(place, settings))
+        services.append(Service(place, settings, **how))
         return services[-1].start()
 
     yield start

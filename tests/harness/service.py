@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ class Sent:
 class Service:
     """A running service. Its log is in ``<folder>/service.log``."""
 
-    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, settings: dict[str, str], command: Sequence[str] = (sys.executable, str(MAIN))
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -58,21 +61,23 @@ class Service:
             "JARVICE_DOWNSTREAM_POLL_INTERVAL": "1",
             **settings,
         }
+        self._command = command
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Service:
         """Start it and wait until it answers."""
         with (self.folder / "service.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, str(MAIN)], cwd=self.folder, env=self._settings, stdout=log, stderr=log
-            )
+                self._command, cwd=self.folder, env=self._settings, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
         eventually(self._live, seconds=30, what="the service's first /live", pause=0.02)
         return self
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it and wait for its end."""
         if self._process:
-            self._process.send_signal(how)
+            os.killpg(self._process.pid, how)  # a start script does not pass signals on
             self._process.wait(30)
             self._process = None
 

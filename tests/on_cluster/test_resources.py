@@ -1,0 +1,82 @@
+"""What a job asks for is what Slurm gives it, and nothing of it shows in another job."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.harness.cluster import Cluster
+from tests.harness.forms import form, script
+from tests.harness.service import Service
+
+NASTY = """it's "so": $(touch /tmp/ran) `touch /tmp/ran` #SBATCH --nice \\ \\n \\" ; & | <x> * ~ é 世"""
+
+
+def test_slurm_says_of_a_held_job_what_was_asked_for(service: Service) -> None:
+    devices = ["partition=gpu", "exclusive=False", f"sbatch_comment={NASTY}", "sbatch_requeue="]
+    text = script(
+        "sleep 300",
+        devices=devices,
+        JOBOBJ_WALLTIME="26:03:00",
+        JOBOBJ_RAM=3,
+        JOBOBJ_GPUS=1,
+        JOBOBJ_LICENSES="feat:2,feat3:1",
+        JARVICE_CPU_CORES=2,
+    )
+    job = service.submit(form(text, nodes=2, held=True, user="mario"))
+    said = service.post("/events", job.ref).json()
+    service.post("/terminate", job.ref)
+    words = dict(word.split("=", 1) for word in said.split() if "=" in word)
+    assert words["JobName"] == f"jarvice_{job.name}"
+    assert words["UserId"].startswith("mario(")
+    assert words["TimeLimit"] == "1-02:03:00"
+    assert words["Partition"] == "gpu"
+    assert words["NumNodes"] in ("2", "2-2")
+    assert words["NumTasks"] == "4"
+    assert words["MinMemoryNode"] == "3G"
+    assert words["TresPerNode"] == "gres/gpu:1"
+    assert words["Licenses"] == "feat:2,feat3:1"
+    assert words["OverSubscribe"] == "NO"
+    assert words["Requeue"] == "1"
+    assert re.search(r"^ *Comment=(.*?) *$", said, re.MULTILINE)[1] == NASTY  # type: ignore[index]
+
+
+def test_nothing_of_one_job_shows_in_anothers_script(service: Service) -> None:
+    plain = form(script("echo", JOBOBJ_LICENSES=None), held=True)
+    before = service.submit(plain)
+    rich = service.submit(form(script(
+        "echo", devices=["overlay=64", "partition=normal", "exclusive=True", "sbatch_nice=7"],
+        JOBOBJ_LICENSES="feat:1", JOBOBJ_RAM=1,
+    ), held=True))  # fmt: skip
+    after = service.submit({**plain, "name": plain["name"].replace("-app-", "-appb-")})
+    for directive in ("--partition=normal", "--exclusive", "--nice=7", "--licenses=feat:1", "--mem=1G"):
+        assert f"#SBATCH {directive}\n" in rich.script
+        assert directive not in before.script + after.script
+    assert "JARVICE_SINGULARITY_OVERLAY_SIZE=64\n" in rich.script
+    assert "JARVICE_SINGULARITY_OVERLAY_SIZE=600\n" in before.script
+    assert after.script.replace("-appb-", "-app-") == before.script
+    for job in (before, rich, after):
+        service.post("/terminate", job.ref)
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("sbatch_account=nosuch", "Invalid account or account/partition combination specified"),
+        ("sbatch_account=pc", "Invalid account or account/partition combination specified"),
+        ("partition=nosuch", "invalid partition specified: nosuch"),
+        ("sbatch_nosuch=1", "unrecognized option '--nosuch=1'"),
+    ],
+)
+def test_a_refusal_is_told_in_slurms_words_and_leaves_nothing(
+    device: str, words: str, service: Service, cluster: Cluster
+) -> None:
+    wrong = form(script("echo well", devices=["exclusive=False", device]))
+    reply = service.post("/submit", wrong)
+    assert reply.status_code == 422, reply.text
+    assert words in reply.json()["error"]
+    assert not cluster.files("kirby", wrong["name"])
+    assert not cluster.jobs(wrong["name"])
+    mended = service.submit({**form(script("echo well")), "name": wrong["name"]})
+    assert service.exit_of(mended).code == 0

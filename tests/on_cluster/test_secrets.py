@@ -1,0 +1,108 @@
+"""No secret shows in a log line, a reply or an error, nor to other users of the cluster."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jwt
+
+from tests.harness.cluster import Cluster
+from tests.harness.forms import form, script
+from tests.harness.service import Service
+
+SERVER_KEY = "upstream:server-key-8fq2"
+REGISTRY_PASSWORD = "registry'p\"w $x-7kd3"
+DOCKER_PASSWORD = "docker-p&w$x-5mz1"
+CTRSECRET_PASSWORD = "ctrsecret-9tn4"
+
+
+def base64(text: str) -> str:
+    return b64encode(text.encode("utf-8")).decode("ascii")
+
+
+def secret_keys(registry: str) -> dict[str, Any]:
+    """The key lines of a script that hold secrets, braces doubled as the upstream sends them."""
+    # Without blanks: the line is bash as well.
+    secret = f'{{"server":"{registry}","username":"robot","password":"{DOCKER_PASSWORD}"}}'
+    auths = {"auths": {f"https://{registry}": {"auth": base64(f"robot:{CTRSECRET_PASSWORD}")}}}
+    return {
+        "JOBOBJ_REPO": f"{registry}/app:1",
+        "JOBOBJ_DOCKER_SECRET": secret.replace("{", "{{").replace("}", "}}"),
+        "JOBOBJ_CTRSECRET": base64(json.dumps(auths)),
+    }
+
+
+def wrong_forms(good: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Forms that hold the same secrets and that are refused, each at another place."""
+    keys, body = secret_keys("registry.example.com"), "echo"
+
+    def like(text: str, **fields: Any) -> dict[str, Any]:
+        return {**form(text), "bearer": good["bearer"], **fields}
+
+    yield {**good, "nodes": "many"}
+    yield {**good, "name": "../../x"}
+    yield {key: value for key, value in good.items() if key != "number"}
+    yield {**good, "hpc_script": good["hpc_script"]["singularity"]}
+    yield {**good, "hpc_script": {"singularity": good["hpc_script"]["singularity"][:-7]}}
+    yield like(script(body, **keys) + "{" + keys["JOBOBJ_CTRSECRET"] + "}")
+    yield like(script(body, **keys) + "{")
+    yield like(script(body, **keys, JOBOBJ_WALLTIME="1h"))
+    yield like(script(body, devices=["partition=nosuch"], **keys))
+    yield like(script(body, devices=["sbatch_account=nosuch"], **keys))
+    broken = {"JOBOBJ_DOCKER_SECRET": None, "JOBOBJ_CTRSECRET": keys["JOBOBJ_CTRSECRET"] + "!"}
+    yield like(script(body, **{**keys, **broken}))
+    yield like(script(body, **{**keys, "JOBOBJ_DOCKER_SECRET": keys["JOBOBJ_DOCKER_SECRET"][:-3]}))
+    yield {**good, "bearer": good["bearer"].replace(".", "", 1)}
+    yield {**good, "bearer": good["bearer"][1:]}
+
+
+def test_no_secret_shows(own_service: Callable[..., Service], cluster: Cluster) -> None:
+    service = own_service(
+        JARVICE_SCHED_SERVER_KEY=SERVER_KEY,
+        JARVICE_DOCKER_USERNAME=base64("system-robot"),
+        JARVICE_DOCKER_PASSWORD=base64(REGISTRY_PASSWORD),
+        JARVICE_SINGULARITY_VERBOSE="true",
+    )
+    replies = [service.get("/running"), service.get("/live")]
+    assert [reply.status_code for reply in replies] == [401, 200]
+    service.http.auth = ("upstream", SERVER_KEY + "x")
+    replies.append(service.get("/running"))
+    service.http.auth = ("upstream", SERVER_KEY.partition(":")[2])
+
+    keys, signature = secret_keys("registry.example.com"), "a key of 32 bytes or more, for HS256"
+    token = jwt.encode({"email": "kirby@example.com", "sub": "bearer-2xc6"}, signature, algorithm="HS256")
+    # Its own docker secret is for another registry, so this one is pulled with the user's CTRSECRET.
+    other = {**keys, "JOBOBJ_DOCKER_SECRET": secret_keys("other.example.com")["JOBOBJ_DOCKER_SECRET"]}
+    for text in (script("echo done", **keys), script("echo done", **other)):
+        good = {**form(text), "bearer": token}
+        job = service.submit(good)
+        assert "********" in job.script
+        replies.append(service.post("/submit", good))
+        [control] = [file for file in cluster.files("kirby", job.name) if file.parent.name == "control"]
+        assert control.stat().st_mode & 0o777 == 0o700, "the scripts in it hold passwords"
+        replies.append(service.post("/events", job.ref))
+        assert service.exit_of(job).output == "done\n"
+        replies.append(service.post("/exitstatus", job.ref))
+    for wrong in wrong_forms(good):
+        replies.append(service.post("/submit", wrong))
+        assert 400 <= replies[-1].status_code < 500, replies[-1].text
+    good["bearer"] = jwt.encode({"email": "x@example.com"}, signature)
+    replies.append(service.post("/submit", good))
+    assert replies[-1].status_code == 403
+
+    _, claims, signed = token.split(".")
+    secrets = [SERVER_KEY.partition(":")[2], REGISTRY_PASSWORD, DOCKER_PASSWORD, CTRSECRET_PASSWORD]
+    secrets += [base64(secret) for secret in secrets]
+    secrets += [base64(f"robot:{CTRSECRET_PASSWORD}"), keys["JOBOBJ_CTRSECRET"]]
+    secrets += [claims, signed, "bearer-2xc6"]
+    secrets += [line for user in ("jarvice", "kirby") for line in cluster.key(user).splitlines()[1:-1]]
+    shown = service.log()
+    for reply in replies:
+        shown += reply.text + str(reply.headers)
+        if reply.headers["Content-Type"] == "application/json":
+            shown += str(reply.json())
+    # An error that clips what it repeats would still show the beginning.
+    assert not [secret for secret in secrets if secret[:24] in shown]
