@@ -67,13 +67,12 @@ class Tracker:
         """
         with self._changed:
             while True:
-                age = self._clock() - self._polled
-                if age < self._interval:
+                if self._clock() - self._polled < self._interval:
                     return self._last()
                 if not self._polling:
                     self._polling = True
                     break
-                if self._snapshot and not self._fault and age < self._max_age:
+                if self._snapshot and not self._fault and self._is_fresh(self._snapshot):
                     return self._snapshot
                 if not self._changed.wait(self._max_age):
                     raise Unavailable(f"the cluster has not answered for {self._max_age:g} s")
@@ -102,9 +101,12 @@ class Tracker:
     def _last(self) -> Snapshot:
         if self._fault:
             raise self._fault.with_traceback(None)
-        if self._snapshot is None or self._clock() - self._snapshot.begun > self._max_age:
+        if self._snapshot is None or not self._is_fresh(self._snapshot):
             raise Unavailable("what the cluster last said of its jobs is too old")
         return self._snapshot
+
+    def _is_fresh(self, snapshot: Snapshot) -> bool:
+        return self._clock() - snapshot.begun <= self._max_age
 
     def _poll(self) -> Snapshot:
         """Ask the cluster; the one caller that may is here."""
