@@ -1,0 +1,94 @@
+"""A connector without a cluster: a test says what the cluster knows, and counts what it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.identity import Owner
+from pipeline.job import JobRef, JobStatus, Phase
+from pipeline.render import BatchScript
+from tests.harness.jobs import NAME
+
+REF = JobRef(NAME, 1, "7")
+RUNS = JobStatus(NAME, "7", "kirby", "RUNNING", Phase.RUNNING, 65, ("n1", "n2"))
+ENDED = JobStatus(NAME, "7", "kirby", "COMPLETED", Phase.ENDED, 70, ("n1", "n2"))
+
+
+@dataclass
+class Clock:
+    """A clock that a test moves."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class FakeConnector:
+    """Implements ``Connector``."""
+
+    live: list[JobStatus] = field(default_factory=list)
+    """What ``jobs`` answers."""
+    over: list[JobStatus] = field(default_factory=list)
+    """What ``ended`` answers, of the jobs that it is asked about."""
+    output_bytes: bytes | None = b"the output\n"
+    fault: Exception | None = None
+    """Raised by ``jobs``."""
+    removal_fault: Exception | None = None
+    meanwhile: Callable[[], None] = lambda: None
+    """Happens while ``jobs`` is asked."""
+    polls: int = 0
+    asked_ends: list[list[str]] = field(default_factory=list)
+    outputs: int = 0
+    removed: list[str] = field(default_factory=list)
+    terminated: list[str] = field(default_factory=list)
+    submitted: list[BatchScript] = field(default_factory=list)
+
+    def owner_of(self, bearer: str) -> Owner:
+        return Owner("kirby")
+
+    def submit(self, batch: BatchScript, owner: Owner) -> str:
+        self.submitted.append(batch)
+        return "7"
+
+    def jobs(self) -> list[JobStatus]:
+        self.polls += 1
+        answer = list(self.live)
+        self.meanwhile()
+        if self.fault:
+            raise self.fault
+        return answer
+
+    def ended(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
+        self.asked_ends.append(sorted(job.job_id for job in jobs))
+        wanted = {(job.name, job.job_id) for job in jobs}
+        return [job for job in self.over if (job.name, job.job_id) in wanted]
+
+    def terminate(self, job_id: str) -> None:
+        self.terminated.append(job_id)
+
+    def release(self, job_id: str) -> None:
+        return
+
+    def events(self, job_id: str) -> str:
+        return f"JobId={job_id}\n"
+
+    def output(self, job: JobStatus, lines: int) -> bytes | None:
+        self.outputs += 1
+        return self.output_bytes
+
+    def remove_files(self, job: JobStatus) -> None:
+        if self.removal_fault:
+            raise self.removal_fault
+        self.removed.append(job.job_id)
+
+    def listing(self, path: str, details: bool) -> str:
+        return f"/data{path}\n"
+
+    def check(self) -> None:
+        return
+
+    def close(self) -> None:
+        return

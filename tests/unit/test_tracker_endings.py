@@ -1,0 +1,109 @@
+"""What became of jobs that the cluster's list no longer has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.errors import NotFound, Unavailable
+from pipeline.job import JobRef
+from pipeline.tracker import Tracker
+from tests.harness.fake_connector import ENDED, REF, RUNS, Clock, FakeConnector
+
+
+def with_job_that_left(over: bool) -> tuple[Tracker, FakeConnector, Clock]:
+    """Job 7 ran, and is gone from the list."""
+    connector, clock = FakeConnector([RUNS]), Clock()
+    tracker = Tracker(connector, interval=5, max_age=20, retention=60, clock=clock)
+    tracker.snapshot()
+    clock.now += 5
+    connector.live = []
+    connector.over = [ENDED] if over else []
+    return tracker, connector, clock
+
+
+def test_a_job_that_left_is_settled_once_and_remembered() -> None:
+    tracker, connector, clock = with_job_that_left(over=True)
+    for _ in range(5):
+        assert tracker.find(REF) == ENDED
+        clock.now += 5
+    assert connector.asked_ends == [["7"]]
+
+
+def test_an_ended_job_that_the_list_had_needs_no_search() -> None:
+    connector, clock = FakeConnector([ENDED]), Clock()
+    tracker = Tracker(connector, interval=5, max_age=20, retention=60, clock=clock)
+    assert tracker.find(REF) == ENDED
+    connector.live = []
+    clock.now += 5
+    assert tracker.find(REF) == ENDED
+    assert connector.asked_ends == []
+
+
+def test_jobs_that_left_are_settled_together() -> None:
+    others = [replace(RUNS, job_id=str(number), name=f"2024-{number}") for number in range(10, 15)]
+    tracker, connector, clock = with_job_that_left(over=True)
+    connector.live = [*others]
+    tracker.snapshot()
+    clock.now += 5
+    connector.live = []
+    connector.over += [replace(ENDED, job_id=job.job_id, name=job.name) for job in others]
+    for job in others:
+        assert tracker.find(JobRef(job.name, 1, job.job_id)).state == "COMPLETED"
+    assert connector.asked_ends == [["10", "11", "12", "13", "14", "7"]]
+
+
+def test_an_end_that_is_not_recorded_yet_is_worth_asking_again() -> None:
+    tracker, connector, _ = with_job_that_left(over=False)
+    with pytest.raises(Unavailable, match="not recorded yet") as fault:
+        tracker.find(REF)
+    assert fault.value.job == REF.name
+    connector.over = [ENDED]
+    assert tracker.find(REF) == ENDED
+
+
+def test_a_job_that_comes_back_runs_again() -> None:
+    """slurmctld lost its state and read it from its backup, or the job was requeued."""
+    tracker, connector, clock = with_job_that_left(over=True)
+    assert tracker.find(REF) == ENDED
+    connector.live = [RUNS]
+    clock.now += 5
+    assert tracker.find(REF) == RUNS
+
+
+def test_a_job_of_an_earlier_start_is_found_by_asking() -> None:
+    connector = FakeConnector([], over=[ENDED])
+    tracker = Tracker(connector, interval=5, max_age=20, retention=60, clock=Clock())
+    assert tracker.find(REF) == ENDED
+
+
+def test_a_job_that_nobody_knows_is_not_found() -> None:
+    tracker = Tracker(FakeConnector([]), interval=5, max_age=20, retention=60, clock=Clock())
+    with pytest.raises(NotFound, match=f"no job 7 named {REF.name}"):
+        tracker.find(REF)
+
+
+@pytest.mark.parametrize("live", [[RUNS], [ENDED]])
+def test_an_id_with_another_name_is_not_found(live: list[object]) -> None:
+    connector = FakeConnector(live)  # type: ignore[arg-type]
+    tracker = Tracker(connector, interval=5, max_age=20, retention=60, clock=Clock())
+    with pytest.raises(NotFound, match="job 7 is not 2024-another"):
+        tracker.find(JobRef("2024-another", 1, "7"))
+
+
+def test_a_wrong_name_does_not_spoil_the_right_one() -> None:
+    tracker, connector, _ = with_job_that_left(over=True)
+    with pytest.raises(NotFound):
+        tracker.find(JobRef("2024-another", 1, "7"))
+    assert tracker.find(REF) == ENDED
+    assert all(ends == ["7"] for ends in connector.asked_ends)
+
+
+def test_ends_are_forgotten_after_a_while() -> None:
+    tracker, connector, clock = with_job_that_left(over=True)
+    tracker.find(REF)
+    clock.now += 100
+    tracker.snapshot()
+    assert tracker.find(REF) == ENDED
+    assert connector.asked_ends == [["7"], ["7"]]
