@@ -48,6 +48,12 @@ def test_a_script_arrives_byte_for_byte(what: str, sent: Mapping[str, Sent], ser
     assert ended.output.split()[0] == sha256(BODIES[what].encode("utf-8")).hexdigest()
 
 
+def test_an_exit_status_comes_with_the_last_10_000_lines(service: Service) -> None:
+    ended = service.exit_of(service.submit(form(script("seq 30000; printf 'no line break: \\377'"))))
+    lines = ended.output.split("\n")
+    assert (len(lines), lines[0], lines[-1]) == (10_000, "20002", "no line break: \ufffd")
+
+
 def peak_memory(pid: int) -> int:
     """The most bytes of memory that a process has used so far."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
