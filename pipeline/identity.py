@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import jwt
-import yaml
 from jsonschema import Draft202012Validator
 
 from pipeline.errors import InvalidRequest, NotAllowed, SettingsFault
 from pipeline.settings.kinds import pem_text
+from pipeline.settings.yaml_file import read_yaml
 from pipeline.shipped import schema
 
 
@@ -83,7 +83,7 @@ def mail_of(bearer: str) -> str:
     token = bearer.removeprefix("Bearer ").strip()
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
-    except jwt.InvalidTokenError as fault:
+    except (jwt.InvalidTokenError, ValueError, RecursionError) as fault:
         raise InvalidRequest(f"bearer: is not a JSON Web Token ({fault})") from None
     mail = claims.get("email")
     if not isinstance(mail, str) or not mail:
@@ -98,18 +98,9 @@ def read_mapping(path: Path) -> UsersMapping:
         SettingsFault: with one sentence for each fault of the file.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as fault:
-        raise SettingsFault(
-            [f"JARVICE_USERS_ID_MAPPING: cannot read {path.absolute()}: {fault.strerror}"]
-        ) from None
-    except UnicodeDecodeError:
-        raise SettingsFault([f"users id mapping {path}: is not UTF-8 text"]) from None
-    except yaml.YAMLError as fault:
-        # The text around a YAML error may be a key: name the place only.
-        mark = getattr(fault, "problem_mark", None)
-        place = f" at line {mark.line + 1}" if mark else ""
-        raise SettingsFault([f"users id mapping {path}: is not YAML{place}"]) from None
+        document = read_yaml(path)
+    except ValueError as fault:
+        raise SettingsFault([f"JARVICE_USERS_ID_MAPPING: {path.absolute()}: {fault}"]) from None
     faults = [
         f"users id mapping {path}: {error.json_path}: {_reason(error)}"
         for error in Draft202012Validator(schema("users_id_mapping")).iter_errors(document)

@@ -143,7 +143,7 @@ class Settings:
 
     templates_dir: Path | None = _setting(
         "JARVICE_DOWNSTREAM_TEMPLATES",
-        kinds.PATH,
+        kinds.OPTIONAL_PATH,
         "",
         "The site's own templates, searched before the shipped ones.",
         group=_TEMPLATES,
@@ -257,7 +257,7 @@ class Settings:
         group=_JOBS,
     )
     singularity_verbose: bool = _setting(
-        "JARVICE_SINGULARITY_VERBOSE", kinds.BOOLEAN, "false", "Jobs tell what they do.", group=_JOBS
+        "JARVICE_SINGULARITY_VERBOSE", kinds.BOOLEAN, False, "Jobs tell what they do.", group=_JOBS
     )
     baremetal_http_proxy: str = _setting(
         "JARVICE_BAREMETAL_HTTP_PROXY", kinds.TEXT, "", "Proxy for jobs.", group=_JOBS
@@ -317,7 +317,7 @@ class Settings:
     )
     slurm_known_hosts: Path | None = _setting(
         "JARVICE_SLURM_KNOWN_HOSTS",
-        kinds.PATH,
+        kinds.OPTIONAL_PATH,
         "",
         "A known_hosts file that the site keeps; read besides the one in the state folder.",
         group=_SLURM,

@@ -41,11 +41,18 @@ def _text(raw: Any) -> str:
 TEXT = Kind("text", _text, {"type": "string"})
 
 
-def _path(raw: Any) -> Path | None:
-    return Path(_text(raw)).expanduser() if raw != "" else None
+def _path(raw: Any) -> Path:
+    value = _text(raw)
+    if not value:
+        raise ValueError
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:  # ~name of nobody
+        raise ValueError from None
 
 
-PATH = Kind("a path", _path, {"type": "string"})
+PATH = Kind("a path", _path, {"type": "string", "minLength": 1})
+OPTIONAL_PATH = Kind("a path", lambda raw: _path(raw) if raw != "" else None, {"type": "string"})
 
 
 def matching(pattern: str, accepts: str) -> Kind:

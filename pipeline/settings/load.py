@@ -10,10 +10,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipeline.errors import SettingsFault
 from pipeline.settings.declared import Declaration, Settings
+from pipeline.settings.yaml_file import read_yaml
 
 FILE_VARIABLE = "JARVICE_DOWNSTREAM_CONFIG"
 """Names the site's YAML file."""
@@ -125,9 +124,9 @@ def _from_file(path: str, faults: list[str]) -> dict[str, tuple[str, Any]]:
     if not path:
         return {}
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
-        faults.append(f"{FILE_VARIABLE}: cannot read {path}: {_one_line(fault)}")
+        document = read_yaml(Path(path)) or {}
+    except ValueError as fault:
+        faults.append(f"{FILE_VARIABLE}: {path}: {fault}")
         return {}
     if not isinstance(document, dict):
         faults.append(f"{path}: is not a mapping of settings to values")
