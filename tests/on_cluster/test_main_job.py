@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from tests.harness.cluster import PORTAL_USERS, Cluster
-from tests.harness.forms import form, script
+from tests.harness.forms import form, job_name, script
 from tests.harness.service import Service
 
 
@@ -56,3 +57,18 @@ def test_every_node_finds_the_environment_of_the_contract(service: Service) -> N
         assert seen["JOB_SUBMIT_DIR"] == "/home/kirby"
         assert seen["JOB_GPUS_PER_NODE"] == "1"
         assert seen["JOB_LOCAL_USER"] == "kirby"
+
+
+def test_a_scratch_folder_that_users_share_serves_them_all(
+    own_service: Callable[..., Service], cluster: Cluster
+) -> None:
+    scratch = f"/shared/scratch-{job_name()}"
+    folders = [f"{scratch}/.jarvice{part}" for part in ("", "/control", "/jobs")]
+    cluster.run("install", "--directory", "--mode=1777", *folders)
+    service = own_service(JARVICE_JOB_SCRATCH_DIR=scratch)
+    body = 'echo "$JARVICE_JOB_SCRATCH_DIR $0"; mkdir "$JARVICE_JOB_SCRATCH_DIR.jarvice/jobs/$JOB_JOBID"'
+    for job in [service.submit(form(script(body), user=user)) for user in ("kirby", "mario")]:
+        ended = service.exit_of(job)
+        assert (ended.code, ended.output) == (0, f"{scratch}/ {scratch}/.jarvice/control/{job.name}/job.sh\n")
+    assert not cluster.run("find", scratch, "-mindepth", "3").strip()
+    cluster.run("rm", "-r", scratch)
