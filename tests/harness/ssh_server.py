@@ -1,0 +1,154 @@
+"""A small SSH server in this process: real handshakes, and real bash for what is executed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO
+
+import paramiko
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+
+def new_host_key() -> paramiko.PKey:
+    """A host key that nobody has seen."""
+    text = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    return paramiko.Ed25519Key.from_private_key(io.StringIO(text.decode("ascii")))
+
+
+class SshServer:
+    """Lets users in by their public keys, each with a home folder of its own."""
+
+    def __init__(self, folder: Path, users: Mapping[str, paramiko.PKey], host_key: paramiko.PKey) -> None:
+        self.folder = folder
+        self.users = users
+        self.host_key = host_key
+        self.start_files = ""
+        """Bash that the login shell runs first, as ~/.bashrc."""
+        self.logins: list[str] = []
+        """Who has logged in, oldest first."""
+        self.open_channels = 0
+        self.most_channels = 0
+        self._lock = threading.Lock()
+        self._transports: list[paramiko.Transport] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, name="ssh-server", daemon=True).start()
+
+    def home(self, user: str) -> Path:
+        """A user's home folder."""
+        home = self.folder / user
+        home.mkdir(parents=True, exist_ok=True)
+        return home
+
+    def live(self) -> list[paramiko.Transport]:
+        """The connections that are open now."""
+        with self._lock:
+            return [transport for transport in self._transports if transport.is_active()]
+
+    def drop_all(self) -> None:
+        """Drop every connection, as a server that restarts."""
+        for transport in self.live():
+            transport.close()
+
+    def stop(self) -> None:
+        """Take no more connections and drop those there are."""
+        self._listener.close()
+        self.drop_all()
+
+    def count_channel(self, change: int) -> None:
+        """A channel was opened or closed."""
+        with self._lock:
+            self.open_channels += change
+            self.most_channels = max(self.most_channels, self.open_channels)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            transport = paramiko.Transport(connection)
+            transport.daemon = True
+            transport.add_server_key(self.host_key)
+            with self._lock:
+                self._transports.append(transport)
+            # With an event the negotiation goes on in the transport's own thread.
+            transport.start_server(threading.Event(), _Session(self))
+
+
+class _Session(paramiko.ServerInterface):
+    """One connection."""
+
+    def __init__(self, server: SshServer) -> None:
+        self._server = server
+        self._user = ""
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        known = self._server.users.get(username)
+        if known is None or known.get_base64() != key.get_base64():
+            return paramiko.common.AUTH_FAILED
+        self._user = username
+        self._server.logins.append(username)
+        return paramiko.common.AUTH_SUCCESSFUL
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return paramiko.common.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        home = self._server.home(self._user)
+        process = subprocess.Popen(
+            ["bash", "-c", f"{self._server.start_files}\n{command.decode()}"],
+            cwd=home,
+            env={"HOME": str(home), "USER": self._user, "SHELL": "/bin/bash", "PATH": os.environ["PATH"]},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+        )
+        self._server.count_channel(+1)
+        threading.Thread(target=self._serve, args=(channel, process), daemon=True).start()
+        return True
+
+    def _serve(self, channel: paramiko.Channel, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        threading.Thread(target=_feed, args=(channel, process), daemon=True).start()
+        outputs = [
+            threading.Thread(target=_pump, args=(process.stdout, channel.sendall), daemon=True),
+            threading.Thread(target=_pump, args=(process.stderr, channel.sendall_stderr), daemon=True),
+        ]
+        for output in outputs:
+            output.start()
+        code = process.wait()
+        with contextlib.suppress(OSError, EOFError):
+            channel.send_exit_status(code if code >= 0 else 128 - code)
+        channel.close()
+        self._server.count_channel(-1)
+
+
+def _feed(channel: paramiko.Channel, process: subprocess.Popen[bytes]) -> None:
+    """What the client sends goes to the process; when the client goes, so does the process."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        while data := channel.recv(65536):
+            process.stdin.write(data)
+    process.kill()
+
+
+def _pump(source: IO[bytes], sink: Callable[[bytes], object]) -> None:
+    with contextlib.suppress(OSError):
+        while data := os.read(source.fileno(), 65536):
+            sink(data)

@@ -1,0 +1,49 @@
+"""Fixtures for tests with an SSH server in this process."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import paramiko
+import pytest
+
+from pipeline.transport.ssh import Host, Login, SshTransport
+from tests.harness.keys import private_key_text
+from tests.harness.ssh_server import SshServer, new_host_key
+
+KEY = private_key_text()
+LOGIN = Login("kirby", KEY)
+
+Connect = Callable[..., SshTransport]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[SshServer]:
+    """Lets kirby and the users u0 to u9 in, all with the same key."""
+    public = paramiko.Ed25519Key.from_private_key(io.StringIO(KEY))
+    users = dict.fromkeys(["kirby", *(f"u{number}" for number in range(10))], public)
+    server = SshServer(tmp_path / "homes", users, new_host_key())
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def connect(server: SshServer, tmp_path: Path) -> Iterator[Connect]:
+    """Makes transports to the server; words of ``Host`` and of ``SshTransport`` change them."""
+    transports: list[SshTransport] = []
+
+    def make(max_connections: int = 64, idle_timeout: float = 300, **host: Any) -> SshTransport:
+        words = {"port": server.port, "known_hosts": tmp_path / "known_hosts", "connect_timeout": 5.0, **host}
+        transports.append(
+            SshTransport(
+                Host("127.0.0.1", **words), max_connections=max_connections, idle_timeout=idle_timeout
+            )
+        )
+        return transports[-1]
+
+    yield make
+    for transport in transports:
+        transport.close()
