@@ -27,6 +27,7 @@ from tests.harness.service import Service
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "upstream" / "two-nodes.json"
 USERS = ("kirby", "mario", "dovahkiin")
+PREFIX = "bench_"
 HELD = script("echo never runs")
 
 
@@ -91,10 +92,10 @@ def start(service: Service, cluster: Cluster) -> str:
 def bare_sbatch(service: Service, cluster: Cluster) -> str:
     """For comparison: sbatch on the head itself, as kirby, one at a time and four at a time."""
     shell = (
-        "cd; echo '#!/bin/bash' >bench.sh; t0=$(date +%s%N); for i in $(seq 100); do "
-        "sbatch --hold --parsable bench.sh >/dev/null; done; t1=$(date +%s%N); "
-        "seq 200 | xargs -P4 -n1 sbatch --hold --parsable bench.sh >/dev/null; t2=$(date +%s%N); "
-        "echo $(( (t1-t0)/100000 )) $(( 200000000000/(t2-t1) )); rm bench.sh"
+        "cd; echo '#!/bin/bash' >bench_sbatch.sh; t0=$(date +%s%N); for i in $(seq 100); do "
+        "sbatch --hold --parsable bench_sbatch.sh >/dev/null; done; t1=$(date +%s%N); "
+        "seq 200 | xargs -P4 -n1 sbatch --hold --parsable bench_sbatch.sh >/dev/null; t2=$(date +%s%N); "
+        "echo $(( (t1-t0)/100000 )) $(( 200000000000/(t2-t1) )); rm bench_sbatch.sh"
     )
     micros, at_four = cluster.run("runuser", "-l", "kirby", "-c", shell).split()
     return f"{int(micros) / 1000:.1f} ms, four at a time {at_four} jobs/s"
@@ -118,7 +119,11 @@ def main() -> None:
     cluster = Cluster.start("trixie")
     with tempfile.TemporaryDirectory() as scratch:
         cluster.write_mapping(Path(scratch))
-        quiet = {"JARVICE_SCHED_LOGLEVEL": "WARNING", "JARVICE_DOWNSTREAM_POLL_INTERVAL": "5"}
+        quiet = {
+            "JARVICE_SCHED_LOGLEVEL": "WARNING",
+            "JARVICE_DOWNSTREAM_POLL_INTERVAL": "5",
+            "JARVICE_DOWNSTREAM_JOB_NAME_PREFIX": PREFIX,
+        }
         service = Service(Path(scratch), cluster.settings() | quiet).start()
         try:
             for name in names:
@@ -127,8 +132,15 @@ def main() -> None:
                 sys.stdout.flush()
         finally:
             service.stop()
-            for user in USERS:
-                cluster.run("scancel", f"--user={user}", "--state=PENDING")
+            _cancel_all(cluster)
+
+
+def _cancel_all(cluster: Cluster) -> None:
+    """Cancel what the measurements have submitted, and nothing else."""
+    listed = cluster.run("squeue", "--noheader", "--states=PENDING", "--format=%A %j").splitlines()
+    ours = [line.split()[0] for line in listed if line.split()[1].startswith(PREFIX)]
+    for at in range(0, len(ours), 500):
+        cluster.run("scancel", *ours[at : at + 500])
 
 
 def _squeue_calls(cluster: Cluster) -> int:
