@@ -35,7 +35,7 @@ def test_slurm_says_of_a_held_job_what_was_asked_for(service: Service) -> None:
     assert words["NumNodes"] in ("2", "2-2")
     assert words["NumTasks"] == "4"
     assert words["MinMemoryNode"] == "3G"
-    assert words["TresPerNode"] == "gres/gpu:1"
+    assert words["TresPerNode"] in ("gres/gpu:1", "gres:gpu:1")  # the latter until 22.05
     assert words["Licenses"] == "feat:2,feat3:1"
     assert words["OverSubscribe"] == "NO"
     assert words["Requeue"] == "1"

@@ -1,0 +1,43 @@
+"""Daemons that go away, and jobs that wait until a test lets them go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.harness.cluster import Cluster
+from tests.harness.forms import script
+from tests.harness.service import Sent, Service
+from tests.harness.waiting import eventually
+
+
+@contextmanager
+def away(cluster: Cluster, daemon: str, how: str = "stop") -> Iterator[None]:
+    """A daemon of the head is stopped or killed, and started again in any case."""
+    cluster.daemon(daemon, how)
+    try:
+        yield
+    finally:
+        cluster.daemon(daemon, "start")
+
+
+def well(service: Service) -> bool:
+    """Whether the service answers all of its questions about the whole cluster."""
+    return all(service.get(path).ok for path in ("/running", "/queued", "/gc"))
+
+
+def until_told(then: str) -> str:
+    """A script that goes on when its control folder has a file ``go``."""
+    return script(f'echo begun; until [ -e "${{0%/*}}/go" ]; do sleep 0.1; done; {then}')
+
+
+def tell(cluster: Cluster, job: Sent, user: str = "kirby") -> None:
+    """Let that script go on."""
+    cluster.run("touch", f"/home/{user}/.jarvice/control/{job.name}/go")
+
+
+def ended_in_slurm(cluster: Cluster, job: Sent) -> None:
+    """Return when slurmctld has nothing more to do for the job."""
+    state = ("squeue", "--noheader", "--states=all", "--format=%T", f"--name=jarvice_{job.name}")
+    over = {"COMPLETED", "FAILED", "CANCELLED", ""}
+    eventually(lambda: cluster.run(*state).strip() in over, what=f"the end of {job.name}")

@@ -1,0 +1,95 @@
+"""Exit statuses of jobs that slurmctld, slurmdbd or the downstream has lost sight of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.harness.cluster import Cluster
+from tests.harness.forms import form, script
+from tests.harness.service import Sent, Service
+from tests.harness.waiting import eventually
+from tests.on_cluster.outage import away, ended_in_slurm, tell, until_told
+
+
+def test_a_requeued_job_is_the_same_job_and_is_not_over(service: Service, cluster: Cluster) -> None:
+    job = service.submit(form(until_told("echo JARVICE_CMD_SUCCESS")))
+    service.await_output(job, "begun")
+    cluster.run("scontrol", "requeue", job.job_id)
+    eventually(lambda: service.queued().get(job.name) == job.job_id, what="the job queued again")
+    assert service.post("/exitstatus", job.ref).status_code == 409
+    eventually(lambda: "JobState=PENDING" in service.post("/events", job.ref).json(), what="pending")
+    # Sooner than that slurmd still refuses the job as one that was killed.
+    cluster.run("scontrol", "update", f"jobid={job.job_id}", "starttime=now+3")
+    service.await_running(job)
+    tell(cluster, job)
+    assert service.exit_of(job).code == 0
+
+
+def test_a_job_that_ended_without_slurmdbd_has_its_exit_status(service: Service, cluster: Cluster) -> None:
+    with away(cluster, "slurmdbd"):
+        good = service.submit(form(script("echo JARVICE_CMD_SUCCESS")))
+        bad = service.submit(form(script("exit 3")))
+        assert service.exit_of(good).code == 0
+        assert service.exit_of(bad).code == 1
+        assert service.get("/gc").ok
+
+
+def test_a_downstream_without_memory_knows_how_earlier_jobs_ended(
+    service: Service, own_service: Callable[..., Service], cluster: Cluster
+) -> None:
+    jobs = [service.submit(form(script(body))) for body in ("echo fine", "echo not fine; exit 3")]
+    for job in jobs:
+        ended_in_slurm(cluster, job)
+    fresh = own_service()
+    fine, not_fine = (fresh.exit_of(job) for job in jobs)
+    assert (fine.code, fine.output) == (0, "fine\n")
+    assert (not_fine.code, not_fine.output.splitlines()[0]) == (1, "not fine")
+
+
+def forgotten(cluster: Cluster, job: Sent) -> None:
+    """Return when squeue does not know the job any more."""
+    eventually(lambda: not cluster.jobs(job.name), seconds=120, what=f"squeue without {job.name}")
+
+
+@contextmanager
+def forgetful(cluster: Cluster) -> Iterator[None]:
+    """slurmctld forgets jobs soon after their end."""
+    conf = Path(cluster.info["slurm_conf"])
+    text = conf.read_text(encoding="utf-8")
+    lines = ["MinJobAge=2" if line.startswith("MinJobAge=") else line for line in text.splitlines()]
+    conf.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    try:
+        restart_slurmctld(cluster)
+        yield
+    finally:
+        conf.write_text(text, encoding="utf-8")
+        restart_slurmctld(cluster)
+
+
+def restart_slurmctld(cluster: Cluster) -> None:
+    """When it has told slurmdbd everything: 24.11's can crash at its start over what is left to tell."""
+    eventually(lambda: "DBD Agent queue size: 0\n" in cluster.run("sdiag"), what="an empty queue", pause=0.5)
+    cluster.daemon("slurmctld", "restart")
+
+
+def test_exit_records_settle_jobs_that_neither_squeue_nor_sacct_know(
+    service: Service, own_service: Callable[..., Service], cluster: Cluster
+) -> None:
+    with forgetful(cluster), away(cluster, "slurmdbd"):
+        good = service.submit(form(script("sleep 2; echo fine")))
+        bad = service.submit(form(script("echo not fine; exit 3"), user="mario"))
+        ended = service.submit(form(until_told("exit 0")))
+        service.await_output(ended, "begun")
+        assert service.post("/terminate", ended.ref).ok
+        for job in (good, bad, ended):
+            forgotten(cluster, job)
+        fresh = own_service()
+        fine = fresh.exit_of(good)
+        assert (fine.code, fine.output) == (0, "fine\n")
+        assert "00:00:02" <= fine.elapsed <= "00:00:10"
+        assert fresh.exit_of(bad).code == 1
+        # No record says how this one ended, and that is not guessed.
+        assert fresh.post("/exitstatus", ended.ref).status_code == 503
+    assert fresh.exit_of(ended).code == -15
