@@ -174,7 +174,10 @@ def _authenticate(server_key: str) -> None:
     """HTTP Basic with the one login that the upstream knows. Raises NotAuthenticated."""
     if request.path in _OPEN_PATHS:
         return
-    given = request.authorization
+    try:
+        given = request.authorization
+    except ValueError:  # Werkzeug, of base64 that is not even ASCII
+        given = None
     sent = f"{given.username}:{given.password}" if given and given.type == "basic" else ""
     if not hmac.compare_digest(sent.encode("utf-8"), server_key.encode("utf-8")):
         raise NotAuthenticated("HTTP Basic credentials as in JARVICE_SCHED_SERVER_KEY are needed")

@@ -28,7 +28,7 @@ def read_args(form: Mapping[str, str]) -> dict[str, Any]:
         raise InvalidRequest("args: the form field is missing; it holds a JSON object")
     try:
         document = json.loads(text)
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise InvalidRequest(f"args: is not JSON ({fault})") from None
     if not isinstance(document, dict):
         raise InvalidRequest("args: is not a JSON object")

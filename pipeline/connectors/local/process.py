@@ -10,6 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.errors import Refused
 from pipeline.slurm import directives
 
 _STAND_INS = Path(__file__).parent / "stand-ins"
@@ -31,17 +32,26 @@ class Asked:
 
     @classmethod
     def by(cls, script: str) -> Asked:
-        """Read the script's own ``#SBATCH`` lines, as sbatch would."""
+        """Read the script's own ``#SBATCH`` lines, as sbatch would.
+
+        Raises:
+            Refused: one of them has a form that only Slurm understands.
+        """
         options = directives.read(script)
-        nodes = int(options.get("nodes", "1"))
         walltime = options.get("time")
-        return cls(
-            nodes=nodes,
-            cores=int(options.get("ntasks", "1")) // nodes,
-            seconds=_seconds(walltime) if walltime else None,
-            held="hold" in options,
-            output=options.get("output", "slurm.out"),
-        )
+        try:
+            nodes = max(1, int(options.get("nodes", "1")))
+            return cls(
+                nodes=nodes,
+                cores=int(options.get("ntasks", "1")) // nodes,
+                seconds=_seconds(walltime) if walltime else None,
+                held="hold" in options,
+                output=options.get("output", "slurm.out"),
+            )
+        except ValueError as fault:
+            raise Refused(
+                f"the local connector reads nodes and tasks as numbers and times as HH:MM:SS only: {fault}"
+            ) from None
 
 
 def start(job_id: str, name: str, script: str, asked: Asked, folder: Path) -> subprocess.Popen[bytes]:
