@@ -178,9 +178,10 @@ class Ping:
         return "scontrol ping"
 
     def parse(self, reply: Completed) -> None:
-        """Raises what Slurm said."""
+        """Raises Unavailable, in Slurm's words."""
         if reply.exit_code != 0:
-            raise fault(Completed(reply.exit_code, b"", reply.stderr or reply.stdout), "scontrol ping")
+            said = Completed(reply.exit_code, b"", reply.stderr or reply.stdout)
+            raise Unavailable(fault(said, "scontrol ping").message)
 
 
 def our_name(slurm_name: str, prefix: str) -> str | None:
