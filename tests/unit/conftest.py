@@ -22,9 +22,9 @@ Connect = Callable[..., SshTransport]
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[SshServer]:
-    """Lets kirby and the users u0 to u9 in, all with the same key."""
+    """Lets jarvice, kirby, mario and the users u0 to u9 in, all with the same key."""
     public = paramiko.Ed25519Key.from_private_key(io.StringIO(KEY))
-    users = dict.fromkeys(["kirby", *(f"u{number}" for number in range(10))], public)
+    users = dict.fromkeys(["jarvice", "kirby", "mario", *(f"u{number}" for number in range(10))], public)
     server = SshServer(tmp_path / "homes", users, new_host_key())
     yield server
     server.stop()
