@@ -58,7 +58,7 @@ def test_without_any_setting_the_way_to_a_first_try_is_told(tmp_path: Path) -> N
     assert "JARVICE_BAREMETAL_CONNECTOR=local" in done.stderr
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
+@pytest.mark.parametrize("address", ["0.0.0.0", "example.com"])
 def test_the_local_connector_listens_on_loopback_only(tmp_path: Path, address: str) -> None:
     done = start(tmp_path, **LOCAL, WAITRESS_BIND_ADDRESS=address)
     assert done.returncode == 2
