@@ -39,6 +39,11 @@ class ExitReport:
     output: str
     state: str
 
+    @property
+    def size(self) -> int:
+        """Bytes of the output in memory, at the most."""
+        return 4 * len(self.output)
+
 
 class Downstream:
     """The use cases. Safe for any number of threads."""
@@ -169,39 +174,41 @@ class _Collected:
     def __init__(self, retention: float, clock: Callable[[], float]) -> None:
         self._retention = retention
         self._clock = clock
-        self._reports: OrderedDict[JobRef, tuple[float, ExitReport]] = OrderedDict()
-        self._busy: set[JobRef] = set()
+        self._reports: OrderedDict[tuple[str, str], tuple[float, ExitReport]] = OrderedDict()
+        self._busy: set[tuple[str, str]] = set()
         self._changed = threading.Condition()
 
     @contextmanager
     def turn(self, ref: JobRef) -> Iterator[ExitReport | None]:
         """Have this job for oneself; gives its report when it was collected before."""
+        key = (ref.name, ref.job_id)
         with self._changed:
-            self._changed.wait_for(lambda: ref not in self._busy)
-            self._busy.add(ref)
+            self._changed.wait_for(lambda: key not in self._busy)
+            self._busy.add(key)
             self._drop_old()
-            _, report = self._reports.get(ref, (0.0, None))
+            _, report = self._reports.get(key, (0.0, None))
         try:
             yield report
         finally:
             with self._changed:
-                self._busy.discard(ref)
+                self._busy.discard(key)
                 self._changed.notify_all()
 
     def keep(self, ref: JobRef, report: ExitReport) -> None:
         """Remember a report."""
         with self._changed:
-            self._reports[ref] = (self._clock(), report)
+            self._reports[ref.name, ref.job_id] = (self._clock(), report)
+            self._drop_old()
 
     def _drop_old(self) -> None:
         horizon = self._clock() - self._retention
-        size = sum(len(report.output) for _, report in self._reports.values())
+        size = sum(report.size for _, report in self._reports.values())
         while self._reports:
-            ref, (when, report) = next(iter(self._reports.items()))
+            key, (when, report) = next(iter(self._reports.items()))
             if when >= horizon and size <= self._MOST_BYTES:
                 return
-            size -= len(report.output)
-            del self._reports[ref]
+            size -= report.size
+            del self._reports[key]
 
 
 @contextmanager

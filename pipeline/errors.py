@@ -23,7 +23,7 @@ The doors decide how an error is shown; the tree decides what it means::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 _SHOWN = 80
 """Characters of a caller's value that an error repeats."""
@@ -40,10 +40,17 @@ class DownstreamError(Exception):
         self.message = message
         self.job = job
 
-    def about(self, job: str) -> DownstreamError:
+    def again(self) -> Self:
+        """The same error to be raised anew, without the way it came: one that is kept is shared."""
+        other = type(self).__new__(type(self), *self.args)
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def about(self, job: str) -> Self:
         """The same error, said of this job."""
-        self.job = self.job or job
-        return self
+        other = self.again()
+        other.job = self.job or job
+        return other
 
 
 class CallerError(DownstreamError):

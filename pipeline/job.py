@@ -40,8 +40,8 @@ class Resources:
     """``feat:2,feat3:1``"""
     partition: str = ""
     exclusive: bool = True
-    sbatch_options: Mapping[str, str] = field(default_factory=dict)
-    """Long option name to value; an empty value is a bare option."""
+    sbatch_options: Mapping[str, str | bool] = field(default_factory=dict)
+    """Long option name to value; True is a bare option."""
 
 
 @dataclass(frozen=True)

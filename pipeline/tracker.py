@@ -18,6 +18,9 @@ from pipeline.job import JobRef, JobStatus, Phase
 
 _log = logging.getLogger(__name__)
 
+_REMEMBERED = 600
+"""Seconds that a job which left the queue is remembered at least, until its end is recorded."""
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -58,6 +61,7 @@ class Tracker:
         self._left: dict[str, tuple[float, JobStatus]] = {}
         """Jobs that left the snapshot, with the time; ended ones are settled, others are not yet."""
         self._settling = threading.Lock()
+        self._settle_fault: tuple[float, DownstreamError | None] = (float("-inf"), None)
 
     def snapshot(self) -> Snapshot:
         """The jobs as the cluster sees them.
@@ -100,7 +104,7 @@ class Tracker:
 
     def _last(self) -> Snapshot:
         if self._fault:
-            raise self._fault.with_traceback(None)
+            raise self._fault.again()
         if self._snapshot is None or not self._is_fresh(self._snapshot):
             raise Unavailable("what the cluster last said of its jobs is too old")
         return self._snapshot
@@ -131,7 +135,7 @@ class Tracker:
                 self._fault = None
                 self._replace(outcome)
             else:
-                self._fault = outcome
+                self._fault = outcome.again()
             self._changed.notify_all()
 
     def _replace(self, new: Snapshot) -> None:
@@ -143,8 +147,10 @@ class Tracker:
         for job_id, job in (self._snapshot.by_id if self._snapshot else {}).items():
             if job_id not in new.by_id:
                 self._left[job_id] = (new.begun, job)
-        for job_id, (when, _) in list(self._left.items()):
-            if job_id in new.by_id or new.begun - when > self._retention:
+        for job_id, (when, job) in list(self._left.items()):
+            settled = job.phase is Phase.ENDED
+            keep = self._retention if settled else max(self._retention, _REMEMBERED)
+            if job_id in new.by_id or new.begun - when > keep:
                 del self._left[job_id]
         self._snapshot = new
 
@@ -155,15 +161,23 @@ class Tracker:
 
     def _settle(self, ref: JobRef) -> JobStatus:
         """Ask what became of this job, and of all others that left without a known end."""
+        asked = self._clock()
         with self._settling:
             settled = self._settled(ref.job_id)
             if settled:
                 return settled
+            failed_at, fault = self._settle_fault
+            if fault and failed_at >= asked:
+                raise fault.again()  # while this one waited for its turn
             with self._changed:
                 open_ends = [job for _, job in self._left.values() if job.phase is not Phase.ENDED]
             if all(job.job_id != ref.job_id for job in open_ends):
                 open_ends.append(JobStatus(ref.name, ref.job_id, "", "", Phase.ENDED))
-            ended = {job.job_id: job for job in self._connector.ended(open_ends)}
+            try:
+                ended = {job.job_id: job for job in self._connector.ended(open_ends)}
+            except DownstreamError as fault:
+                self._settle_fault = (self._clock(), fault.again())
+                raise
             with self._changed:
                 known = ref.job_id in self._left
                 self._left |= {job_id: (self._clock(), job) for job_id, job in ended.items()}

@@ -20,22 +20,25 @@ from pipeline.shipped import folder
 
 _log = logging.getLogger(__name__)
 
-_MOST_BODY_BYTES = 32 * 1024 * 1024
+MOST_BODY_BYTES = 32 * 1024 * 1024
 """A 4 MiB script as base64, inside JSON, inside a form, whose encoding may triple it."""
+
+_PATIENCE = 8.0
+"""Seconds that a request waits for its turn; the upstream waits 20 s for the whole call."""
 
 _OPEN_PATHS = {"/live", "/ready"}
 """Kubernetes probes carry no credentials."""
 
 
-def create_app(downstream: Downstream, *, server_key: str = "", at_a_time: int = 14) -> Flask:
+def create_app(downstream: Downstream, *, server_key: str = "", at_a_time: int = 16) -> Flask:
     """The service for one downstream.
 
-    ``server_key`` is ``<user>:<password>`` or empty; ``at_a_time`` bounds the requests that may
-    wait for the cluster, so that the server has a thread left for probes.
+    ``server_key`` is ``<user>:<password>`` or empty. ``at_a_time`` requests are worked on, others
+    wait for their turn; probes need none, so a slow cluster does not look like a dead service.
     """
     app = Flask("jarvice-downstream", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_BYTES
-    app.config["MAX_FORM_MEMORY_SIZE"] = _MOST_BODY_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES
+    app.config["MAX_FORM_MEMORY_SIZE"] = MOST_BODY_BYTES
     _add_probes(app, downstream)
     _add_jobs(app, downstream)
     _add_errors(app)
@@ -150,7 +153,7 @@ def _add_bound(app: Flask, places: threading.BoundedSemaphore) -> None:
     def enter() -> None:
         if request.path in _OPEN_PATHS:
             return
-        if not places.acquire(blocking=False):
+        if not places.acquire(timeout=_PATIENCE):
             raise Unavailable("too many requests at the same time; the cluster may be slow")
         g.has_place = True
 

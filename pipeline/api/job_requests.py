@@ -9,7 +9,7 @@ from flask import Response, jsonify
 
 from pipeline.api import wire
 from pipeline.downstream import Downstream
-from pipeline.errors import NotFound
+from pipeline.errors import InvalidRequest, NotFound
 from pipeline.job import JobRef
 
 _Method = Callable[[Downstream, JobRef, Mapping[str, Any]], Response]
@@ -72,5 +72,8 @@ _METHODS: Mapping[str, _Method] = {
 
 def _pvcls(downstream: Downstream, args: Mapping[str, Any]) -> Response:
     details = wire.query_value(args, "details", "false").lower() == "true"
-    text = downstream.listing(wire.query_value(args, "path", "/"), details)
+    path = wire.query_value(args, "path", "/")
+    if not path.startswith("/"):
+        raise InvalidRequest("qs.path: is not an absolute path")
+    text = downstream.listing(path, details)
     return Response(text, mimetype="text/plain")

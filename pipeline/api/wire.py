@@ -72,7 +72,10 @@ def query_value(args: Mapping[str, Any], key: str, default: str) -> str:
     values = query.get(key, [default]) if isinstance(query, dict) else None
     if not isinstance(values, list) or not values or not isinstance(values[0], str | int):
         raise InvalidRequest(f"qs.{key}: is not a list of texts")
-    return str(values[0])
+    value = str(values[0])
+    if not value.isprintable():
+        raise InvalidRequest(f"qs.{key}: holds a character that cannot be printed")
+    return value
 
 
 def lines_asked(args: Mapping[str, Any]) -> int:

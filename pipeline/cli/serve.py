@@ -13,7 +13,7 @@ from typing import NoReturn
 import waitress
 
 from pipeline import __version__, settings
-from pipeline.api import create_app
+from pipeline.api import MOST_BODY_BYTES, create_app
 from pipeline.connectors import Connector, connector_for
 from pipeline.downstream import Downstream
 from pipeline.errors import DownstreamError, SettingsFault
@@ -21,8 +21,9 @@ from pipeline.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-_PROBE_THREADS = 2
-"""Threads that are kept for probes, so that a cluster that hangs does not look like a dead service."""
+_WAITING = 4
+"""Threads for each request that may be worked on: a burst waits in them for its turn, and probes are
+answered while it does."""
 
 
 def run_service(environment: Mapping[str, str]) -> None:
@@ -31,9 +32,8 @@ def run_service(environment: Mapping[str, str]) -> None:
     Raises:
         SettingsFault: lists everything that stops the start.
     """
-    chosen, connector = _prepare(environment)
+    chosen, connector, listener = _prepare(environment)
     settings.warn_exposed(chosen)
-    listener = _listener(chosen)
     downstream = Downstream(chosen, connector)
     _report(downstream, chosen)
     _end_on_signals()
@@ -46,10 +46,11 @@ def run_service(environment: Mapping[str, str]) -> None:
             create_app(
                 downstream,
                 server_key=chosen.server_key,
-                at_a_time=max(1, chosen.http_threads - _PROBE_THREADS),
+                at_a_time=chosen.http_threads,
             ),
             sockets=[listener],
-            threads=chosen.http_threads,
+            threads=_WAITING * chosen.http_threads,
+            max_request_body_size=2 * MOST_BODY_BYTES,  # below it Flask says so in JSON
             ident="jarvice-downstream",
         )
     finally:
@@ -57,8 +58,8 @@ def run_service(environment: Mapping[str, str]) -> None:
         _log.info("downstream ended")
 
 
-def _prepare(environment: Mapping[str, str]) -> tuple[Settings, Connector]:
-    """Settings and connector, or all that is wrong with either."""
+def _prepare(environment: Mapping[str, str]) -> tuple[Settings, Connector, socket.socket]:
+    """Settings, connector and listener, or all that is wrong with any of them."""
     reading = settings.read(environment)
     chosen = reading.settings
     start_logging(chosen.loglevel)
@@ -72,9 +73,13 @@ def _prepare(environment: Mapping[str, str]) -> tuple[Settings, Connector]:
         connector = connector_for(chosen)
     except SettingsFault as fault:
         faults += fault.faults
+    try:
+        listener = _listener(chosen)
+    except SettingsFault as fault:
+        faults += fault.faults
     if faults:
         raise SettingsFault(faults)
-    return chosen, connector
+    return chosen, connector, listener
 
 
 def start_logging(level: int) -> None:

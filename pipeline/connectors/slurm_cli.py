@@ -23,6 +23,9 @@ from pipeline.transport.ssh import Host, Login, SshTransport, check_keys
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 
+_IDS_A_COMMAND = 2000
+"""Job ids in one command line, which Linux bounds at 128 KiB a word."""
+
 
 class SlurmCli:
     """The ``cli`` interface of a Slurm cluster. Implements ``Connector``."""
@@ -57,7 +60,7 @@ class SlurmCli:
         return self._users.owner_of(bearer)
 
     def submit(self, batch: BatchScript, owner: Owner) -> str:
-        """Sbatch as the owner; see ``slurm.submission`` for why it happens once."""
+        """``sbatch``, as the owner; see ``slurm.submission`` for why it happens once."""
         login, control = _login(owner), batch.files.control
         try:
             return self._ask(login, Submit(control), stdin=batch.text.encode("utf-8"))
@@ -68,55 +71,42 @@ class SlurmCli:
             raise
 
     def jobs(self) -> list[JobStatus]:
-        """One squeue."""
+        """``squeue``, once for all."""
         return self._ask(self._entry, Squeue(self._prefix))
 
     def ended(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
         """One sacct for all of them; their own exit records where accounting has no final word."""
-        wanted = {job.job_id: job for job in jobs}
-        settled: dict[str, JobStatus] = {}
-        no_accounting = False
-        silence: Unavailable | None = None
-        try:
-            for record in self._ask(self._entry, Sacct(self._prefix, tuple(wanted))):
-                job = wanted.get(record.job_id)
-                if job and job.name == record.name and record.phase is Phase.ENDED:
-                    settled[record.job_id] = record
-        except NoAccounting as fault:
-            no_accounting = True
-            _log.debug("exit records are all there is: %s", fault)
-        except Unavailable as fault:
-            silence = fault
-            _log.warning("accounting does not answer, reading exit records instead: %s", fault)
-        for job in wanted.values():
-            if job.job_id not in settled:
-                found = self._from_record(job, killed_without=no_accounting)
-                if found:
-                    settled[job.job_id] = found
-        if silence and any(not job.owner and job.job_id not in settled for job in jobs):
-            raise silence  # a job that was never seen here may be one that accounting knows
+        settled, silence = self._from_accounting(jobs)
+        for job in jobs:
+            if job.job_id in settled or not (job.owner or silence):
+                continue  # a job that accounting, when it answers, does not know either was never there
+            found = self._from_record(job, killed_without=isinstance(silence, NoAccounting))
+            if found:
+                settled[job.job_id] = found
+            elif isinstance(silence, Unavailable) and not job.owner:
+                raise silence  # accounting may know it
         return list(settled.values())
 
     def terminate(self, job_id: str) -> None:
-        """Scancel."""
+        """``scancel``, as the entry user."""
         self._ask(self._entry, Scancel(job_id))
 
     def release(self, job_id: str) -> None:
-        """Scontrol release."""
+        """``scontrol release``, as the entry user."""
         self._ask(self._entry, Release(job_id))
 
     def events(self, job_id: str) -> str:
-        """Scontrol show job."""
+        """``scontrol show job``, as the entry user."""
         return self._ask(self._entry, ShowJob(job_id))
 
     def output(self, job: JobStatus, lines: int) -> bytes | None:
-        """tail, as the owner."""
+        """``tail``, as the owner."""
         command = Tail(self._files(job.name), lines, self._output_limit)
         limits = Limits(self._limits.seconds, self._output_limit + 4096)
         return self._ask(self._login_of(job.owner), command, limits=limits)
 
     def remove_files(self, job: JobStatus) -> None:
-        """rm, as the owner."""
+        """``rm``, as the owner."""
         self._ask(self._login_of(job.owner), Remove(self._files(job.name), job.job_id))
 
     def listing(self, path: str, details: bool) -> str:
@@ -124,7 +114,7 @@ class SlurmCli:
         return self._ask(self._entry, Listing(path, details, self._pvcls_roots))
 
     def check(self) -> None:
-        """Scontrol ping."""
+        """``scontrol ping``, as the entry user."""
         self._ask(self._entry, Ping())
 
     def close(self) -> None:
@@ -148,26 +138,66 @@ class SlurmCli:
     def _login_of(self, user: str) -> Login:
         return _login(self._users.key_holder(user))
 
+    def _from_accounting(
+        self, jobs: Sequence[JobStatus]
+    ) -> tuple[dict[str, JobStatus], NoAccounting | Unavailable | None]:
+        """The final records of these jobs by id, and why there may be none of them."""
+        names = {job.job_id: job.name for job in jobs}
+        try:
+            ids = list(names)
+            records = [
+                record
+                for at in range(0, len(ids), _IDS_A_COMMAND)
+                for record in self._ask(self._entry, Sacct(self._prefix, ids[at : at + _IDS_A_COMMAND]))
+            ]
+        except (NoAccounting, Unavailable) as silence:
+            _log.log(
+                logging.WARNING if isinstance(silence, Unavailable) else logging.DEBUG,
+                "reading exit records instead of accounting: %s", silence,
+            )  # fmt: skip
+            return {}, silence
+        # A requeued job has a record for each of its runs: the last one counts.
+        latest = {record.job_id: record for record in records if names.get(record.job_id) == record.name}
+        return {job_id: job for job_id, job in latest.items() if job.phase is Phase.ENDED}, None
+
     def _from_record(self, job: JobStatus, *, killed_without: bool) -> JobStatus | None:
         """What the job's own exit record says; None when that settles nothing."""
-        for user in [job.owner] if job.owner else self._users.users():
+        owner = job.owner or self._owner_by_files(job)
+        if not owner:
+            return None
+        ended = replace(job, owner=owner, phase=Phase.ENDED)
+        try:
+            record = self._ask(self._login_of(owner), ReadRecord(self._files(job.name), job.job_id))
+        except NotFound:
+            return None
+        except DownstreamError as fault:
+            _log.warning("job %s (%s): %s", job.name, job.job_id, fault)
+            return None
+        if record is None:
+            return replace(ended, state=states.KILLED) if killed_without else None
+        if record.job_id != job.job_id:
+            return None
+        state = "COMPLETED" if record.code == 0 else "FAILED"
+        return replace(ended, state=state, elapsed=record.ended - record.started)
+
+    def _owner_by_files(self, job: JobStatus) -> str:
+        """The mapped user who has the control folder of a job that was never seen; empty: nobody.
+
+        Raises what kept one user's folder from being looked at, when no other user has it.
+        """
+        hidden: DownstreamError | None = None
+        for user in self._users.users():
             try:
-                record = self._ask(self._login_of(user), ReadRecord(self._files(job.name)))
+                self._ask(self._login_of(user), ReadRecord(self._files(job.name), job.job_id))
             except NotFound:
                 continue
             except DownstreamError as fault:
-                _log.warning("job %s (%s): %s", job.name, job.job_id, fault)
-                return None
-            known = replace(job, owner=user, phase=Phase.ENDED)
-            if record is None:
-                return replace(known, state=states.KILLED) if killed_without else None
-            if record.job_id == job.job_id:
-                return replace(
-                    known,
-                    state="COMPLETED" if record.code == 0 else "FAILED",
-                    elapsed=record.ended - record.started,
-                )
-        return None
+                hidden = fault
+            else:
+                return user
+        if hidden:
+            raise hidden
+        return ""
 
 
 def _login(owner: Owner) -> Login:

@@ -17,12 +17,20 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 RESERVED_OPTIONS = (
     # The job's identity, and what its polls and logs are found by.
     "job-name", "output", "error", "chdir", "clusters", "array",
+    # How many tasks run where: srun starts one a node.
+    "nodes", "ntasks", "ntasks-per-node",
     # Who runs what.
     "uid", "gid", "wrap", "export", "export-file", "input",
     # What sbatch itself answers.
     "parsable", "wait", "test-only", "help", "usage", "version", "quiet", "verbose",
 )  # fmt: skip
 """sbatch options that the downstream needs for itself."""
+
+BARE_OPTIONS = (
+    "contiguous", "exclusive", "get-user-env", "hold", "ignore-pbs", "no-kill", "no-requeue",
+    "overcommit", "oversubscribe", "reboot", "requeue", "spread-job", "use-min-nodes",
+)  # fmt: skip
+"""sbatch options that can stand without a value; another one would take the next option for it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Devices:
     overlay_mb: int | None = None
     partition: str = ""
     exclusive: bool = True
-    sbatch_options: Mapping[str, str] = field(default_factory=dict)
+    sbatch_options: Mapping[str, str | bool] = field(default_factory=dict)
 
 
 def read(text: str) -> Devices:
@@ -43,7 +51,7 @@ def read(text: str) -> Devices:
     """
     overlay: int | None = None
     partition, exclusive = "", True
-    options: dict[str, str] = {}
+    options: dict[str, str | bool] = {}
     for entry in _entries(text):
         key, equals, value = (part.strip() for part in entry.partition("="))
         if not equals:
@@ -61,7 +69,8 @@ def read(text: str) -> Devices:
                 raise InvalidJob(FIELD, value=entry, expected="exclusive=True or exclusive=False")
             exclusive = value == "True"
         elif key.startswith("sbatch_"):
-            options[_option(key.removeprefix("sbatch_"), entry)] = value
+            option = _option(key.removeprefix("sbatch_"), entry)
+            options[option] = True if value == "" and option in BARE_OPTIONS else value
         else:
             raise InvalidJob(
                 FIELD, value=entry, expected="overlay=, partition=, exclusive= or sbatch_<option>="

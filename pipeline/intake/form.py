@@ -56,7 +56,9 @@ def _job(form: Mapping[str, Any], settings: Settings) -> Job:
         raise MissingField("JOBOBJ_REPO")
 
     architecture = images.go_architecture(keys.get("JOBOBJ_ARCH", "x86_64"))
-    login = images.login_for(repo, keys.get("JOBOBJ_DOCKER_SECRET", ""), keys.get("JOBOBJ_CTRSECRET", ""))
+    # The local registry is not the image's own: it is not told that one's login.
+    registry = settings.local_registry or images.registry_of(repo)
+    login = images.login_for(registry, keys.get("JOBOBJ_DOCKER_SECRET", ""), keys.get("JOBOBJ_CTRSECRET", ""))
     app = images.app_image(settings, repo, application, login)
     pseudo = devices.read(keys.get("JOBOBJ_DEVICES", "[]"))
     return Job(
@@ -75,7 +77,7 @@ def _job(form: Mapping[str, Any], settings: Settings) -> Job:
         appdef_version=version,
         held=bool(form.get("held")),
         bearer=form["bearer"],
-        secrets=tuple(_secrets(form["bearer"], keys, login, settings)),
+        secrets=tuple(_secrets(form["bearer"], text, login, settings)),
     )
 
 
@@ -103,13 +105,12 @@ def _number(keys: Mapping[str, str], key: str) -> int:
     return int(_text(keys, key) or 0)
 
 
-def _secrets(bearer: str, keys: Mapping[str, str], login: Credentials, settings: Settings) -> Iterator[str]:
+def _secrets(bearer: str, text: str, login: Credentials, settings: Settings) -> Iterator[str]:
     """Everything of this job that must never be shown, in every spelling it travels in."""
     yield bearer
-    for key in ("JOBOBJ_CTRSECRET", "JOBOBJ_DOCKER_SECRET"):
-        if key in keys:
-            yield keys[key]
-            yield keys[key].replace("{{", "{").replace("}}", "}")
+    for value in script.secret_values(text):
+        yield value
+        yield value.replace("{{", "{").replace("}}", "}")
     for password in (login.password, settings.docker_password):
         if password:
             yield password

@@ -66,13 +66,12 @@ def in_global_registries(settings: Settings, reference: str) -> bool:
     )
 
 
-def login_for(repo: str, docker_secret: str, ctrsecret: str) -> Credentials:
-    """The login for the application's registry: the job's own secret, else the user's.
+def login_for(registry: str, docker_secret: str, ctrsecret: str) -> Credentials:
+    """The login for a registry: the job's own secret, else the user's.
 
     Raises:
         InvalidJob: a secret is not of its form; its value is not repeated.
     """
-    registry = registry_of(repo)
     own = _docker_secret(docker_secret) if docker_secret else {}
     if own and _host(own.get("server", "")) == registry:
         return Credentials(own.get("username", ""), own.get("password", ""))

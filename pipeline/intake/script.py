@@ -6,6 +6,7 @@ The order is the contract's: keys are read from the raw text, then the text is f
 from __future__ import annotations
 
 import base64
+import json
 import re
 from string import Formatter
 
@@ -13,6 +14,8 @@ from pipeline.errors import InvalidJob
 
 FIELD = "DOWNSTREAM_PARAMETERS"
 
+_SECRET_KEYS = ("JOBOBJ_CTRSECRET", "JOBOBJ_DOCKER_SECRET")
+_DOCKER_SECRET = re.compile(r"^JOBOBJ_DOCKER_SECRET=.*$", re.MULTILINE)
 _KEY_LINE = re.compile(r"^(JOBOBJ_[A-Z_]+|JARVICE_[A-Z_]+)=(.*?)\r?$", re.MULTILINE)
 
 _FIELD_NAME = re.compile(r"[A-Za-z_]{1,32}")
@@ -43,6 +46,20 @@ def keys(text: str) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
+def secret_values(text: str) -> list[str]:
+    """The values of every line that carries a secret, also of those that a first one outdoes."""
+    return [match[2] for match in _KEY_LINE.finditer(text) if match[1] in _SECRET_KEYS and match[2]]
+
+
+def _doubled(line: re.Match[str]) -> str:
+    """The docker secret's line with doubled braces; today's upstream sends it in either form."""
+    try:
+        json.loads(line[0].partition("=")[2])
+    except ValueError:
+        return line[0]
+    return line[0].replace("{", "{{").replace("}", "}}")
+
+
 def fill(text: str, parameters: str) -> str:
     """The script with its one field replaced and its doubled braces made single.
 
@@ -54,7 +71,7 @@ def fill(text: str, parameters: str) -> str:
     """
     parts: list[str] = []
     try:
-        for literal, field, spec, conversion in Formatter().parse(text):
+        for literal, field, spec, conversion in Formatter().parse(_DOCKER_SECRET.sub(_doubled, text)):
             parts.append(literal)
             if field is None:
                 continue

@@ -74,7 +74,9 @@ class Renderer:
         except DownstreamError as fault:
             raise fault.about(job.name) from fault.__cause__
         except Exception as fault:  # a template is a program and can fail in any way
-            raise TemplateFault(f"template {_place(fault)}: {fault}", job=job.name) from fault
+            raise TemplateFault(
+                mask(f"template {_place(fault)}: {fault}", job.secrets), job=job.name
+            ) from fault
         size = len(text.encode("utf-8"))
         if size >= SCRIPT_LIMIT:
             raise InvalidJob(

@@ -83,7 +83,8 @@ def directive(option: str, value: object) -> ShellText:
         raise TemplateRuntimeError(f"the value of --{option} holds a control character")
     if text and not _BARE.fullmatch(text):
         text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    words = f"--{option}={text}" if text else f"--{option}"
+    # An option that wants a value and has none would take the next line's for it.
+    words = f"--{option}" if value is True else f"--{option}={text}"
     # sbatch takes "hetjob", anywhere in the line, to begin the next component of a heterogeneous job.
     return ShellText(_SEPARATOR.sub(r"\1\\\2", words))
 
@@ -93,8 +94,8 @@ def _finalize(value: Any) -> Any:
         return value
     if isinstance(value, StrictUndefined):
         return str(value)  # raises, and names the variable
-    if value is None or isinstance(value, list | tuple | dict | set):
-        raise TemplateRuntimeError(
-            f"{value!r} is not one word; use a filter such as words to say what it becomes"
+    if not isinstance(value, str | int | float):
+        raise TemplateRuntimeError(  # the value itself may hold secrets
+            f"a {type(value).__name__} is not one word; use a filter such as words to say what it becomes"
         )
     return shell.quote(str(value))

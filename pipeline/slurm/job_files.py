@@ -14,6 +14,11 @@ _NOT_THERE = 66
 _NOT_ALLOWED = 77
 
 
+def _other_job(job_id: str) -> str:
+    """A test of bash, inside a control folder: the name was claimed by a job with another id."""
+    return f'{{ IFS=";" read -r id _ 2>/dev/null <jobid && [ "$id" != {shell.quote(job_id)} ]; }}'
+
+
 @dataclass(frozen=True)
 class ExitRecord:
     """What the first task wrote at its end. Times are seconds since the epoch."""
@@ -56,20 +61,23 @@ class Tail:
 
 @dataclass(frozen=True)
 class ReadRecord:
-    """The exit record in the control folder."""
+    """The exit record in the control folder of a job."""
 
     files: JobFiles
+    job_id: str
 
     def line(self) -> str:
         """The line of bash."""
-        control = shell.quote(self.files.control)
-        return f"cd {control} 2>/dev/null || exit {_NOT_THERE}; [ ! -e exit ] || cat exit"
+        return (
+            f"cd {shell.quote(self.files.control)} 2>/dev/null || exit {_NOT_THERE}; "
+            f"{_other_job(self.job_id)} && exit {_NOT_THERE}; [ ! -e exit ] || cat exit"
+        )
 
     def parse(self, reply: Completed) -> ExitRecord | None:
         """The record; None when the first task did not come to its end.
 
         Raises:
-            NotFound: there is no control folder.
+            NotFound: there is no control folder of this job.
             Unavailable, Nonsense: the record is there and cannot be read.
         """
         if reply.exit_code == _NOT_THERE:
@@ -86,15 +94,22 @@ class ReadRecord:
 
 @dataclass(frozen=True)
 class Remove:
-    """Remove everything of a job: output, control folder, what its script made."""
+    """Remove everything of a job: output, control folder, what its script made.
+
+    Output and control folder go by the name; those of another job of the name are left alone.
+    """
 
     files: JobFiles
     job_id: str
 
     def line(self) -> str:
         """The line of bash."""
-        paths = [self.files.output, self.files.control, self.files.made_by_script(self.job_id)]
-        return shell.join(["rm", "-rf", "--", *paths])
+        named = shell.join([self.files.output, self.files.control])
+        made = shell.quote(self.files.made_by_script(self.job_id))
+        return (
+            f"cd {shell.quote(self.files.control)} 2>/dev/null && {_other_job(self.job_id)} && other=1; cd; "
+            f'rm -rf -- {made} && {{ [ -n "$other" ] || rm -rf -- {named}; }}'
+        )
 
     def parse(self, reply: Completed) -> None:
         """Raises Unavailable when something could not be removed."""
@@ -117,14 +132,16 @@ class Listing:
     def line(self) -> str:
         """The line of bash."""
         roots = shell.join(self.roots) if self.roots else '"$HOME"'
-        entry = "%Ts %s /data%p" if self.details else "/data%p"
-        folders, files = shell.quote(f"{entry}/\\n"), shell.quote(f"{entry}\\n")
+        shown = "/data" + self.path.rstrip("/").replace("\\", "\\\\").replace("%", "%%")
+        about = "%Ts %s " if self.details else ""
+        itself, folder, file = (shell.quote(f"{about}{shown}/{name}\\n") for name in ("", "%P/", "%P"))
         return (
             f"p=$(realpath -e -- {shell.quote(self.path)}) || exit {_NOT_THERE}; "
             f'for r in {roots}; do r=$(realpath -e -- "$r") && r=${{r%/}} || continue; '
             'case "$p/" in "$r"/*) '
-            f'find "$p" -maxdepth 1 -type d -printf {folders} && '
-            f'find "$p" -maxdepth 1 -type f -printf {files}; exit;; esac; done; '
+            f'find "$p" -maxdepth 0 -type d -printf {itself} && '
+            f'find "$p" -mindepth 1 -maxdepth 1 -type d -printf {folder} && '
+            f'find "$p" -mindepth 1 -maxdepth 1 -type f -printf {file}; exit;; esac; done; '
             f"exit {_NOT_ALLOWED}"
         )
 

@@ -16,6 +16,8 @@ from pipeline.errors import (
 from pipeline.transport import Completed
 
 COMMAND_NOT_FOUND = 127
+_KILLED = 128
+"""Exit codes from here on: the command was ended by a signal."""
 
 # Faults of the way to slurmctld, from slurm_errno.c and errno(3). After them a job may have been
 # accepted all the same, so none of these may be taken for a refusal.
@@ -27,6 +29,12 @@ _UNREACHABLE = re.compile(
     r"|(send|receive|message|socket|shutdown) (failure|error)|header lengths"
     r"|(munge|authentication) (failure|error|plugin)|protocol authentication|unspecified error"
     r"|interrupted system call|try again|cannot allocate memory",
+    re.IGNORECASE,
+)
+_REFUSAL = re.compile(
+    r"invalid|not (permitted|allowed|available|supported|valid|found|enabled)|violate|denied|exceed"
+    r"|unrecognized|unknown|require|\bmust\b|cannot|can't|can not|too (many|large|long|big|small)"
+    r"|limit|specification|disabled|\bno such\b|\bbad\b|illegal|larger|already|DOS line breaks|empty",
     re.IGNORECASE,
 )
 _KINDS: tuple[tuple[str, type[DownstreamError]], ...] = (
@@ -50,4 +58,7 @@ def fault(reply: Completed, doing: str) -> DownstreamError:
     for pattern, kind in _KINDS:
         if re.search(pattern, said, re.IGNORECASE):
             return kind(message)
-    return Refused(message)
+    if reply.exit_code < _KILLED and _REFUSAL.search(said):
+        return Refused(message)
+    # Whether the job was accepted is not known: saying no would let it be sent twice.
+    return Unavailable(message)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pipeline.job import Phase
 
+KILLED = "KILLED"
+"""Not Slurm's word: a job that is gone and left no exit record, where nobody knows more."""
+
 _QUEUED = {
     "CONFIGURING", "PENDING", "REQUEUE_FED", "REQUEUE_HOLD", "REQUEUED", "RESV_DEL_HOLD",
     "SPECIAL_EXIT",
-}  # fmt: skip
-_RUNNING = {
-    "RUNNING", "RESIZING", "SIGNALING", "STOPPED", "SUSPENDED", "COMPLETING", "STAGE_OUT",
 }  # fmt: skip
 _ENDED = {
     "COMPLETED": 0,
@@ -22,26 +22,23 @@ _ENDED = {
     "PREEMPTED": -15,
     "REVOKED": -9,
     "TIMEOUT": -9,
+    KILLED: -9,
 }
-OTHER_END = -9
-"""The exit status of a job that ended in no known way."""
-
-KILLED = "KILLED"
-"""Not Slurm's word: a job that is gone and left no exit record, where nobody knows more."""
 
 
 def phase(state: str) -> Phase:
-    """Where a job in this state is. A word that Slurm may add later is taken as an end."""
+    """Where a job in this state is.
+
+    A word that is not known is no end: an ended job's files are removed.
+    """
     if state in _QUEUED:
         return Phase.QUEUED
-    if state in _RUNNING:
-        return Phase.RUNNING
-    return Phase.ENDED
+    return Phase.ENDED if state in _ENDED else Phase.RUNNING
 
 
 def exit_status(state: str) -> int:
-    """The upstream's exit status for a final state."""
-    return _ENDED.get(state, OTHER_END)
+    """The upstream's exit status for a final state; -9 for every end that has none of its own."""
+    return _ENDED.get(state, -9)
 
 
 def read_state(text: str) -> str:

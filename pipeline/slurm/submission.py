@@ -99,10 +99,12 @@ class Settle:
         return (
             f"c={shell.quote(self.control)}; "
             f"id=$(squeue --noheader --all --states=all {name} --format=%A) || exit; "
-            f'[ -n "$id" ] || id=$(sacct --noheader --parsable2 --allocations --starttime=now-7days '
-            f"{name} --format=JobIDRaw 2>&1) || "
-            'case $id in *"storage is disabled"*) id= ;; *) echo "$id" >&2; exit 1 ;; esac; '
-            'if [ -n "$id" ]; then id=${id%%$\'\\n\'*}; printf "%s\\n" "$id" >"$c/jobid"; echo "$id"; '
+            "known() { sacct --noheader --parsable2 --allocations --starttime=now-7days "
+            f"{name} --format=JobIDRaw; }}; "
+            '[ -n "$id" ] || id=$(known 2>/dev/null) || '
+            'case $(known 2>&1) in *"storage is disabled"*) ;; *) known >/dev/null; exit 1 ;; esac; '
+            "id=${id%%$'\\n'*}; "
+            'if [[ $id =~ ^[0-9]+$ ]]; then printf "%s\\n" "$id" >"$c/jobid"; echo "$id"; '
             'elif claimed=$(stat -c %Y "$c" 2>/dev/null) '
             f"&& [ $(($(date +%s) - claimed)) -ge {CLAIM_SECONDS} ]; then "
             'rm -f "$c/jobid"; rmdir "$c"; fi; '

@@ -60,7 +60,8 @@ kill "$copier" 2>/dev/null
 wait
 
 # The job fails when the first task's exit code or its last marker line says so.
-marker="$(grep --text --line-regexp --extended-regexp 'JARVICE_CMD_(SUCCESS|FAILURE)' "$control/last-output" | tail --lines=1)"
+marker="$(tr --delete '\r' <"$control/last-output" |
+    grep --text --line-regexp --extended-regexp 'JARVICE_CMD_(SUCCESS|FAILURE)' | tail --lines=1)"
 if [ "$code" = 0 ] && [ "$marker" = JARVICE_CMD_FAILURE ]; then
     code=1
 fi

@@ -14,5 +14,5 @@ SHELL_TEXT = st.text(st.sampled_from(list("'\"\\$`!#&|;<>(){}[]*?~^%=-\n\r\t\x01
 
 HOSTILE_TEXT = ANY_TEXT | SHELL_TEXT
 
-ONE_LINE = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=0x20, exclude_characters="\x7f"))
-"""Text without control characters of ASCII."""
+ONE_LINE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]))
+"""Text without control characters and line separators."""

@@ -216,11 +216,13 @@ def test_requests_that_are_wrong(portal: Portal, job: Sent) -> None:
 
 
 def test_listing(portal: Portal) -> None:
-    (portal.service.folder / "state" / "local" / "file").touch()
-    listed = portal.post("/request/pvcls", {"qs": {"path": ["."], "details": ["true"]}})
+    home = portal.service.folder / "state" / "local"
+    (home / "file").touch()
+    listed = portal.post("/request/pvcls", {"qs": {"path": [str(home)], "details": ["true"]}})
     assert re.search(r"^\d+ \d+ /data/.*/file$", listed, re.MULTILINE)
     portal.post("/request/pvcls", {"qs": {"path": ["/"]}}, 403)
-    portal.post("/request/pvcls", {"qs": {"path": ["no-such"]}}, 404)
+    portal.post("/request/pvcls", {"qs": {"path": ["/no-such"]}}, 404)
+    portal.post("/request/pvcls", {"qs": {"path": ["relative"]}}, 400)
 
 
 def test_what_is_not_an_endpoint(portal: Portal) -> None:

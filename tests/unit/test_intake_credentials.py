@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import intake
 from pipeline.errors import InvalidJob
-from pipeline.intake.images import login_for
+from pipeline.intake.images import login_for, registry_of
 from pipeline.job import Credentials
 from pipeline.prepare import Preparer
 from pipeline.settings import Settings
@@ -36,48 +36,48 @@ def test_the_jobs_own_secret_wins_with_single_and_with_doubled_braces(double: bo
     text = secret("registry.example.com", 'p"w\\')
     text = text.replace("{", "{{").replace("}", "}}") if double else text
     other = config({"registry.example.com": auth("u", "p")})
-    assert login_for(REPO, text, other) == Credentials("robot", 'p"w\\')
+    assert login_for(registry_of(REPO), text, other) == Credentials("robot", 'p"w\\')
 
 
 def test_braces_in_a_password_arrive_doubled_too() -> None:
     text = secret("registry.example.com", "a{b}c").replace("{", "{{").replace("}", "}}")
-    assert login_for(REPO, text, "").password == "a{b}c"
+    assert login_for(registry_of(REPO), text, "").password == "a{b}c"
 
 
 @pytest.mark.parametrize("scheme", ["", "https://"])
 @pytest.mark.parametrize("path", ["", "/", "/v2/"])
 def test_a_server_is_a_host_or_a_url(scheme: str, path: str) -> None:
     server = f"{scheme}registry.example.com{path}"
-    assert login_for(REPO, secret(server), "").username == "robot"
-    assert login_for(REPO, "", config({server: auth("u", "p:w")})) == Credentials("u", "p:w")
+    assert login_for(registry_of(REPO), secret(server), "").username == "robot"
+    assert login_for(registry_of(REPO), "", config({server: auth("u", "p:w")})) == Credentials("u", "p:w")
 
 
 @pytest.mark.parametrize(
     "server", ["other.example.com", "example.com", "", "registry.example.com.evil.example", "https://["]
 )
 def test_a_login_for_another_registry_is_not_used(server: str) -> None:
-    assert login_for(REPO, secret(server), config({server: auth("u", "p")})) == Credentials()
+    assert login_for(registry_of(REPO), secret(server), config({server: auth("u", "p")})) == Credentials()
 
 
 def test_the_secret_of_another_registry_leaves_the_users_login() -> None:
     both = config({"a.example.com": auth("a", "x"), "https://registry.example.com": auth("b", "y")})
-    assert login_for(REPO, secret("other.example.com"), both) == Credentials("b", "y")
+    assert login_for(registry_of(REPO), secret("other.example.com"), both) == Credentials("b", "y")
 
 
 def test_a_registry_with_a_port_and_an_image_of_two_parts() -> None:
-    assert login_for("host:5000/app", secret("host:5000"), "").username == "robot"
-    assert login_for("ghcr.io/app", secret("ghcr.io"), "").username == "robot"
+    assert login_for(registry_of("host:5000/app"), secret("host:5000"), "").username == "robot"
+    assert login_for(registry_of("ghcr.io/app"), secret("ghcr.io"), "").username == "robot"
 
 
 @pytest.mark.parametrize("server", ["https://index.docker.io/v1/", "index.docker.io", "docker.io"])
 @pytest.mark.parametrize("repo", ["ubuntu", "group/app:1", "docker.io/group/app"])
 def test_docker_hub_has_several_names(repo: str, server: str) -> None:
-    assert login_for(repo, secret(server), "").username == "robot"
+    assert login_for(registry_of(repo), secret(server), "").username == "robot"
 
 
 def test_a_docker_config_may_spell_user_and_password_out() -> None:
     entry = {"username": "u", "password": "p"}
-    assert login_for(REPO, "", config({"registry.example.com": entry})) == Credentials("u", "p")
+    assert login_for(registry_of(REPO), "", config({"registry.example.com": entry})) == Credentials("u", "p")
 
 
 BROKEN_CONFIGS: list[str] = [

@@ -12,7 +12,7 @@ from pipeline.intake.devices import RESERVED_OPTIONS, Devices, read
 
 def test_every_device_there_is() -> None:
     devices = ["overlay=1200", "partition=gpu", "exclusive=False", "sbatch_qos=high", "sbatch_requeue="]
-    assert read(json.dumps(devices)) == Devices(1200, "gpu", False, {"qos": "high", "requeue": ""})
+    assert read(json.dumps(devices)) == Devices(1200, "gpu", False, {"qos": "high", "requeue": True})
 
 
 def test_no_device_leaves_all_to_the_settings_and_takes_whole_nodes() -> None:

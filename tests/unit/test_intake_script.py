@@ -108,3 +108,11 @@ def _or_none(make: Callable[[], str]) -> str | None:
         return make()
     except InvalidJob:
         return None
+
+
+def test_the_docker_secret_may_have_single_or_doubled_braces() -> None:
+    secret = '{"server": "registry.example.com", "username": "u", "password": "p"}'
+    doubled = secret.replace("{", "{{").replace("}", "}}")
+    for spelling in (secret, doubled):
+        text = f"JOBOBJ_DOCKER_SECRET={spelling}\n{{DOWNSTREAM_PARAMETERS}}\necho ${{{{HOME}}}}\n"
+        assert fill(text, "SET") == f"JOBOBJ_DOCKER_SECRET={secret}\nSET\necho ${{HOME}}\n"

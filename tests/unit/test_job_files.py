@@ -72,7 +72,7 @@ def read_record(sandbox: Sandbox, text: str | None) -> ExitRecord | None:
     control.mkdir(parents=True)
     if text is not None:
         (control / "exit").write_text(text)
-    command = ReadRecord(JobFiles("", NAME))
+    command = ReadRecord(JobFiles("", NAME), "123")
     return command.parse(sandbox.run(command.line()))
 
 
@@ -94,7 +94,7 @@ def test_a_record_that_cannot_be_read_is_an_error(sandbox: Sandbox, text: str) -
 
 
 def test_without_a_control_folder_there_is_no_record_to_read(sandbox: Sandbox) -> None:
-    command = ReadRecord(JobFiles("", NAME))
+    command = ReadRecord(JobFiles("", NAME), "123")
     with pytest.raises(NotFound):
         command.parse(sandbox.run(command.line()))
 

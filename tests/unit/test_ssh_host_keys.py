@@ -81,6 +81,6 @@ def test_another_key_than_in_the_sites_file_is_refused(
         ask(connect(site_known_hosts=site))
 
 
-def test_a_sites_file_that_cannot_be_read_is_told_with_its_variable(connect: Connect, tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match=r"JARVICE_SLURM_KNOWN_HOSTS: .*No such file"):
+def test_a_sites_file_that_cannot_be_read_is_told_with_its_path(connect: Connect, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"host keys in .*none cannot be read: .*No such file"):
         ask(connect(site_known_hosts=tmp_path / "none"))

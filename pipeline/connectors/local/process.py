@@ -15,6 +15,8 @@ from pipeline.slurm import directives
 
 _STAND_INS = Path(__file__).parent / "stand-ins"
 
+_MOST_NODES = 16
+
 KILL_WAIT = 5.0
 """Seconds between the request to end and the end by force, Slurm's KillWait."""
 
@@ -35,12 +37,14 @@ class Asked:
         """Read the script's own ``#SBATCH`` lines, as sbatch would.
 
         Raises:
-            Refused: one of them has a form that only Slurm understands.
+            Refused: one of them has a form that only Slurm understands, or asks for too much.
         """
         options = directives.read(script)
         walltime = options.get("time")
         try:
             nodes = max(1, int(options.get("nodes", "1")))
+            if nodes > _MOST_NODES:
+                raise Refused(f"the local connector has {_MOST_NODES} nodes, the job asks for {nodes}")
             return cls(
                 nodes=nodes,
                 cores=int(options.get("ntasks", "1")) // nodes,

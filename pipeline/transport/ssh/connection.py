@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import paramiko
@@ -52,6 +52,10 @@ class Host:
     keepalive: int = 30
     environment: str = ""
     """``NAME="value"`` words, quoted for the far side's login shell."""
+
+    def within(self, seconds: float) -> Host:
+        """The same, with at most so much time to connect."""
+        return replace(self, connect_timeout=min(self.connect_timeout, seconds))
 
     def known_hosts_files(self) -> list[Path]:
         """Every file that host keys are checked against."""
@@ -100,7 +104,7 @@ class Connection:
         if not self._free_channels.acquire(timeout=patience):
             raise Unavailable(
                 f"all {self._host.channels} SSH channels to {self._host.address} stayed busy "
-                f"for {patience:g} s"
+                f"for {patience:.1f} s"
             )
         try:
             shell = self._idle_shell() or self._new_shell()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import paramiko
+from paramiko.hostkeys import InvalidHostKey
 
 from pipeline.errors import Unavailable
 
@@ -50,16 +52,13 @@ class RememberedHosts(paramiko.MissingHostKeyPolicy):
         """Give the client every key that is known.
 
         Raises:
-            Unavailable: the site's file cannot be read.
+            Unavailable: a file of host keys cannot be read; names it.
         """
         with self._lock:
             if self._remembered.exists():
-                client.load_host_keys(str(self._remembered))
+                _read_host_keys(self._remembered, client.load_host_keys)
             if self._site:
-                try:
-                    client.load_system_host_keys(str(self._site))
-                except OSError as fault:
-                    raise Unavailable(f"JARVICE_SLURM_KNOWN_HOSTS: {fault}") from None
+                _read_host_keys(self._site, client.load_system_host_keys)
         client.set_missing_host_key_policy(self)
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
@@ -83,3 +82,10 @@ class RememberedHosts(paramiko.MissingHostKeyPolicy):
                     key,
                     next(iter(known.lookup(hostname).values())),  # type: ignore[union-attr]
                 )
+
+
+def _read_host_keys(file: Path, load: Callable[[str], None]) -> None:
+    try:
+        load(str(file))
+    except (OSError, UnicodeDecodeError, paramiko.SSHException, InvalidHostKey) as fault:
+        raise Unavailable(f"host keys in {file} cannot be read: {fault}") from None

@@ -20,7 +20,10 @@ _HANDSHAKES = 4
 
 
 class SshTransport:
-    """Runs lines of bash on a host as any of several users. Safe for any number of threads."""
+    """Runs lines of bash on a host as any of several users. Safe for any number of threads.
+
+    The time that a command has includes connecting, waiting for a channel, and a second try.
+    """
 
     def __init__(self, host: Host, *, max_connections: int = 64, idle_timeout: float = 300) -> None:
         self._host = host
@@ -42,12 +45,13 @@ class SshTransport:
             Unavailable: the host cannot be reached, the command took too long or printed too much.
         """
         place = f"{login.user}@{self._host.address}"
+        deadline = time.monotonic() + limits.seconds
         try:
             try:
-                return self._run_once(login, line, limits, stdin)
+                return self._run_once(login, line, limits, stdin, deadline)
             except ConnectionDropped as fault:
                 _log.info("ssh: %s: connection dropped (%s), connecting again", place, fault)
-                return self._run_once(login, line, limits, stdin)
+                return self._run_once(login, line, limits, stdin, deadline)
         except ConnectionDropped as fault:
             raise Unavailable(f"ssh: {place}: the connection dropped: {fault}") from None
         except CommandTimedOut:
@@ -63,11 +67,11 @@ class SshTransport:
         for connection in connections:
             connection.close()
 
-    def _run_once(self, login: Login, line: str, limits: Limits, stdin: bytes) -> Completed:
-        connection = self._take(login)
+    def _run_once(self, login: Login, line: str, limits: Limits, stdin: bytes, deadline: float) -> Completed:
+        connection = self._take(login, deadline)
         try:
-            with connection.shell(limits.seconds) as shell:
-                return shell.run(line, stdin, limits)
+            with connection.shell(_left(deadline)) as shell:
+                return shell.run(line, stdin, Limits(_left(deadline), limits.output_bytes))
         except (ConnectionDropped, CommandTimedOut):
             # After a time-out too: a connection that was cut without a word looks like a slow one.
             connection.retired = True
@@ -75,7 +79,7 @@ class SshTransport:
         finally:
             self._give_back(login, connection)
 
-    def _take(self, login: Login) -> Connection:
+    def _take(self, login: Login, deadline: float) -> Connection:
         """The user's connection, counted as used, so that it is not closed as an idle one."""
         asked = time.monotonic()
         with self._lock:
@@ -83,7 +87,7 @@ class SshTransport:
         with connecting:
             failed_at, fault = self._failed.get(login, (0.0, None))
             if fault and failed_at > asked:
-                raise fault.with_traceback(None)  # while this one waited for its turn
+                raise fault.again()  # while this one waited for its turn
             with self._lock:
                 kept = self._connections.get(login)
                 if kept and kept.alive and not kept.retired:
@@ -92,9 +96,9 @@ class SshTransport:
                     return kept
             try:
                 with self._handshakes:
-                    connection = Connection(self._host, login, self._hosts)
+                    connection = Connection(self._host.within(_left(deadline)), login, self._hosts)
             except Unavailable as fault:
-                self._failed[login] = (time.monotonic(), fault)
+                self._failed[login] = (time.monotonic(), fault.again())
                 raise
             self._failed.pop(login, None)
             with self._lock:
@@ -122,3 +126,11 @@ class SshTransport:
             if connection.users == 0 and (too_many or not connection.alive or connection.last_used < horizon):
                 surplus.append(self._connections.pop(login))
         return surplus
+
+
+def _left(deadline: float) -> float:
+    """Seconds until then. Raises CommandTimedOut when there are none."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise CommandTimedOut
+    return left

@@ -1,7 +1,7 @@
 """One remote bash, kept open and fed with commands.
 
 sshd needs several milliseconds of both sides' CPU for each new channel; a shell that stays needs
-none of it. Each command is framed: its standard input is announced with its length, its two
+none of it. Each command is framed: its standard input comes first, with its length; its two
 output streams end with a mark that is new and random for each command, so that nothing a command
 prints can be taken for the end.
 """
@@ -18,6 +18,10 @@ import paramiko
 from pipeline.transport import Completed, Limits
 
 _CHUNK = 1024 * 1024
+
+_INPUT_FILE = "/dev/fd/3"
+_OPEN_INPUT_FILE = b't=$(mktemp) && exec 3<>"$t" && rm -f "$t" || exit\n'
+"""A file without a name, gone with the shell, for the input of one command after the other."""
 
 
 class ConnectionDropped(Exception):
@@ -55,6 +59,7 @@ class RemoteShell:
         channel.exec_command(start_line)
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ)
+        self._send(_OPEN_INPUT_FILE, time.monotonic() + limits.seconds)
         # A login shell's start files may print: what comes before the first mark is nobody's answer.
         self.run(":", b"", limits)
 
@@ -66,10 +71,9 @@ class RemoteShell:
         """
         deadline = time.monotonic() + limits.seconds
         mark = secrets.token_hex(16)
-        frame = f"{_command(line, len(stdin))}; printf '\\n{mark} %d\\n' $?; printf '\\n{mark}\\n' >&2\n"
         out, err = _Stream(f"\n{mark} ".encode()), _Stream(f"\n{mark}\n".encode())
         try:
-            self._send(frame.encode("utf-8") + stdin, deadline)
+            self._send(_frame(line, stdin, mark), deadline)
             while not (out.ended and err.ended):
                 self._receive(out, err, deadline, limits)
         except (OSError, EOFError, paramiko.SSHException) as fault:
@@ -110,16 +114,19 @@ class RemoteShell:
             raise OutputTooLarge
 
 
-def _command(line: str, input_bytes: int) -> str:
-    """The line in a subshell of its own, with just its input.
+def _frame(line: str, stdin: bytes, mark: str) -> bytes:
+    """What the far side is sent for one command.
 
-    Input is read to its last byte even where the line does not want it: the rest would be taken
-    for the next command. Builtins do that, because each process costs a millisecond.
+    Input goes to a file first. The line that reads it comes after it, so a command never begins
+    with a part of its input: where the connection is cut, the line never comes. A subshell cut in
+    the middle is a syntax error, which runs nothing.
     """
-    if not input_bytes:
-        return f"( {line}\n) </dev/null"
-    drain = "while read -r -n 65536 -d ''; do :; done"
-    return f'head -c {input_bytes} | {{ trap "{drain}" EXIT; {line}\n}}'
+    source, upload = "/dev/null", b""
+    if stdin:
+        source = _INPUT_FILE
+        upload = f"head -c {len(stdin)} >{_INPUT_FILE} || exit\n".encode() + stdin
+    told = f"printf '\\n{mark} %d\\n' $?; printf '\\n{mark}\\n' >&2"
+    return upload + f"( {line}\n) <{source}; {told}\n".encode()
 
 
 def _completed(out: _Stream, err: _Stream) -> Completed:
