@@ -23,18 +23,18 @@ _log = logging.getLogger(__name__)
 MOST_BODY_BYTES = 32 * 1024 * 1024
 """A 4 MiB script as base64, inside JSON, inside a form, whose encoding may triple it."""
 
-_PATIENCE = 8.0
-"""Seconds that a request waits for its turn; the upstream waits 20 s for the whole call."""
-
 _OPEN_PATHS = {"/live", "/ready"}
 """Kubernetes probes carry no credentials."""
 
 
-def create_app(downstream: Downstream, *, server_key: str = "", at_a_time: int = 16) -> Flask:
+def create_app(
+    downstream: Downstream, *, server_key: str = "", at_a_time: int = 16, patience: float = 8.0
+) -> Flask:
     """The service for one downstream.
 
     ``server_key`` is ``<user>:<password>`` or empty. ``at_a_time`` requests are worked on, others
-    wait for their turn; probes need none, so a slow cluster does not look like a dead service.
+    wait ``patience`` seconds for their turn, of the 20 s that the upstream has for a call; probes
+    need none, so a slow cluster does not look like a dead service.
     """
     app = Flask("jarvice-downstream", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES
@@ -44,7 +44,7 @@ def create_app(downstream: Downstream, *, server_key: str = "", at_a_time: int =
     _add_errors(app)
     if server_key:
         app.before_request(lambda: _authenticate(server_key))
-    _add_bound(app, threading.BoundedSemaphore(at_a_time))
+    _add_bound(app, threading.BoundedSemaphore(at_a_time), patience)
     app.before_request(_start_clock)
     app.after_request(_log_request)
     return app
@@ -148,12 +148,12 @@ def _add_errors(app: Flask) -> None:
         return _error(500, "an unforeseen fault of the downstream; its log has the details", None)
 
 
-def _add_bound(app: Flask, places: threading.BoundedSemaphore) -> None:
+def _add_bound(app: Flask, places: threading.BoundedSemaphore, patience: float) -> None:
     @app.before_request
     def enter() -> None:
         if request.path in _OPEN_PATHS:
             return
-        if not places.acquire(timeout=_PATIENCE):
+        if not places.acquire(timeout=patience):
             raise Unavailable("too many requests at the same time; the cluster may be slow")
         g.has_place = True
 

@@ -137,20 +137,20 @@ class _Session(paramiko.ServerInterface):
             output.join(0.5)  # not for ever: a process that was left behind may hold it open
         with contextlib.suppress(OSError, EOFError):
             channel.send_exit_status(code if code >= 0 else 128 - code)
-        channel.close()
+            channel.close()
         self._server.count_channel(-1)
 
 
 def _feed(channel: paramiko.Channel, process: subprocess.Popen[bytes]) -> None:
     """What the client sends goes to the process; when the client goes, so does the process."""
     assert process.stdin is not None
-    with contextlib.suppress(OSError), process.stdin:
+    with contextlib.suppress(OSError, EOFError), process.stdin:
         while data := channel.recv(65536):
             process.stdin.write(data)
     process.kill()
 
 
 def _pump(source: IO[bytes], sink: Callable[[bytes], object]) -> None:
-    with contextlib.suppress(OSError), source:
+    with contextlib.suppress(OSError, EOFError), source:
         while data := os.read(source.fileno(), 65536):
             sink(data)

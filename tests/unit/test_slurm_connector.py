@@ -184,3 +184,29 @@ def test_a_cluster_without_slurms_commands_is_told_with_the_setting(
     (slurm.folder / "squeue").unlink()
     with pytest.raises(Unavailable, match="JARVICE_SLURM_BIN_DIR"):
         connector.jobs()
+
+
+def test_a_requeued_job_that_runs_again_has_not_ended(connector: SlurmCli, slurm: FakeSlurm) -> None:
+    runs = [f"100|kirby|{state}|00:01:00|n1|jarvice_{NAME}" for state in ("NODE_FAIL", "RUNNING")]
+    slurm.command("sacct", f"printf '%s\\n' '{runs[0]}' '{runs[1]}'")
+    assert connector.ended([LEFT]) == []
+
+
+def test_a_wrong_job_id_never_ends_the_job_of_that_name_nor_removes_its_files(
+    connector: SlurmCli, slurm: FakeSlurm, server: SshServer
+) -> None:
+    slurm.command("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
+    control(server).mkdir(parents=True)
+    (control(server) / "jobid").write_text("500\n")
+    assert connector.ended([NEVER_SEEN]) == []
+    connector.remove_files(LEFT)
+    assert (control(server) / "jobid").read_text() == "500\n"
+
+
+def test_where_accounting_answers_nobody_else_is_asked_for_a_job_that_is_not_there(
+    connector: SlurmCli, slurm: FakeSlurm, server: SshServer
+) -> None:
+    slurm.command("sacct", "exit 0")
+    control(server).mkdir(parents=True)
+    (control(server) / "exit").write_text("100 0 1000 1065\n")
+    assert connector.ended([NEVER_SEEN]) == []

@@ -8,6 +8,7 @@ prints can be taken for the end.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import selectors
 import time
@@ -59,9 +60,9 @@ class RemoteShell:
         channel.exec_command(start_line)
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ)
-        self._send(_OPEN_INPUT_FILE, time.monotonic() + limits.seconds)
         # A login shell's start files may print: what comes before the first mark is nobody's answer.
-        self.run(":", b"", limits)
+        mark = secrets.token_hex(16)
+        self._exchange(_OPEN_INPUT_FILE + _frame(":", b"", mark), mark, limits)
 
     def run(self, line: str, stdin: bytes, limits: Limits) -> Completed:
         """Run a line of bash to its end.
@@ -69,21 +70,31 @@ class RemoteShell:
         Raises:
             ConnectionDropped, CommandTimedOut, OutputTooLarge: the shell cannot be used again.
         """
-        deadline = time.monotonic() + limits.seconds
         mark = secrets.token_hex(16)
+        return self._exchange(_frame(line, stdin, mark), mark, limits)
+
+    def close(self) -> None:
+        """End the remote shell. On a connection that is gone there is nothing to end."""
+        self._selector.close()
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.close()
+
+    def _exchange(self, sent: bytes, mark: str, limits: Limits) -> Completed:
+        deadline = time.monotonic() + limits.seconds
         out, err = _Stream(f"\n{mark} ".encode()), _Stream(f"\n{mark}\n".encode())
         try:
-            self._send(_frame(line, stdin, mark), deadline)
+            self._send(sent, deadline)
             while not (out.ended and err.ended):
                 self._receive(out, err, deadline, limits)
         except (OSError, EOFError, paramiko.SSHException) as fault:
-            raise ConnectionDropped(str(fault) or type(fault).__name__) from fault
+            raise self._dropped(err, str(fault) or type(fault).__name__) from fault
         return _completed(out, err)
 
-    def close(self) -> None:
-        """End the remote shell."""
-        self._selector.close()
-        self._channel.close()
+    def _dropped(self, err: _Stream, reason: str) -> ConnectionDropped:
+        """The far side's last words, such as why an account may not log in, or else the reason."""
+        while self._channel.recv_stderr_ready():
+            err.take(self._channel.recv_stderr(_CHUNK))
+        return ConnectionDropped(" ".join(err.data.decode("utf-8", "replace").split()) or reason)
 
     def _send(self, data: bytes, deadline: float) -> None:
         view = memoryview(data)
@@ -94,7 +105,7 @@ class RemoteShell:
             except TimeoutError:
                 raise CommandTimedOut from None
             if sent == 0:
-                raise ConnectionDropped("the far side closed it")
+                raise EOFError("the far side closed it")
             view = view[sent:]
 
     def _receive(self, out: _Stream, err: _Stream, deadline: float, limits: Limits) -> None:
@@ -104,8 +115,7 @@ class RemoteShell:
             if remaining <= 0 or not self._selector.select(remaining):
                 raise CommandTimedOut
             if not (channel.recv_ready() or channel.recv_stderr_ready()):
-                said = " ".join(err.data.decode("utf-8", "replace").split())
-                raise ConnectionDropped(said or "the far side closed it")
+                raise self._dropped(err, "the far side closed it")
         if channel.recv_ready():
             out.take(channel.recv(_CHUNK))
         if channel.recv_stderr_ready():
