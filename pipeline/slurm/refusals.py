@@ -16,8 +16,8 @@ from pipeline.errors import (
 from pipeline.transport import Completed
 
 COMMAND_NOT_FOUND = 127
-_KILLED = 128
-"""Exit codes from here on: the command was ended by a signal."""
+_SIGNALS = range(129, 193)
+"""Exit codes of a command that a signal has ended. sbatch itself ends with 1 or 255."""
 
 # Faults of the way to slurmctld, from slurm_errno.c and errno(3). After them a job may have been
 # accepted all the same, so none of these may be taken for a refusal.
@@ -58,7 +58,7 @@ def fault(reply: Completed, doing: str) -> DownstreamError:
     for pattern, kind in _KINDS:
         if re.search(pattern, said, re.IGNORECASE):
             return kind(message)
-    if reply.exit_code < _KILLED and _REFUSAL.search(said):
+    if reply.exit_code not in _SIGNALS and _REFUSAL.search(said):
         return Refused(message)
     # Whether the job was accepted is not known: saying no would let it be sent twice.
     return Unavailable(message)
