@@ -54,7 +54,12 @@ def test_when_all_channels_stay_busy_that_is_told(connect: Connect, server: SshS
     transport = connect(channels=1)
     go_on = server.home("kirby") / "go-on"
     with ThreadPoolExecutor(1) as pool:
-        busy = pool.submit(transport.run, LOGIN, "until [ -e go-on ]; do sleep 0.05; done; echo busy", LIMITS)
+        busy = pool.submit(
+            transport.run,
+            LOGIN,
+            "until [ -e go-on ] || ((waited++ > 400)); do sleep 0.05; done; echo busy",
+            LIMITS,
+        )
         eventually(lambda: server.open_channels, seconds=5, pause=0.01)
         with pytest.raises(Unavailable, match=r"all 1 SSH channels to .* stayed busy for 0\.\d+ s"):
             transport.run(LOGIN, "true", Limits(seconds=0.2))
