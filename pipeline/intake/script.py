@@ -55,7 +55,7 @@ def _doubled(line: re.Match[str]) -> str:
     """The docker secret's line with doubled braces; today's upstream sends it in either form."""
     try:
         json.loads(line[0].partition("=")[2])
-    except ValueError:
+    except (ValueError, RecursionError):
         return line[0]
     return line[0].replace("{", "{{").replace("}", "}}")
 

@@ -103,6 +103,7 @@ def test_a_docker_config_that_cannot_be_read_is_refused_and_not_repeated(text: s
     "text",
     [
         "hunter2",
+        "[" * 50_000,
         '"hunter2"',
         '["hunter2"]',
         json.dumps({"server": "registry.example.com", "username": "u", "password": 5}),
