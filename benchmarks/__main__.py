@@ -114,8 +114,11 @@ BENCHES: dict[str, Callable[[Service, Cluster], str]] = {
 def main() -> None:
     """Run the named measurements, or all of them."""
     parser = argparse.ArgumentParser(prog="./run bench")
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHES], default=list(BENCHES))
-    names = parser.parse_args().names
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
+    names = parser.parse_args().names or list(BENCHES)
+    unknown = set(names) - set(BENCHES)
+    if unknown:
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
     cluster = Cluster.start("trixie")
     with tempfile.TemporaryDirectory() as scratch:
         cluster.write_mapping(Path(scratch))

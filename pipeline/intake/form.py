@@ -16,6 +16,12 @@ from pipeline.job import Credentials, Job, Resources
 from pipeline.settings import Settings
 from pipeline.shipped import schema
 
+_MAY_BE_NONE = {
+    "JOBOBJ_CTRSECRET", "JOBOBJ_DEVICES", "JOBOBJ_DOCKER_SECRET", "JOBOBJ_GPUS", "JOBOBJ_LICENSES",
+    "JOBOBJ_RAM", "JOBOBJ_WALLTIME",
+}  # fmt: skip
+"""Keys that the upstream writes as ``None`` where it has no value."""
+
 
 def read(form: Mapping[str, Any], settings: Settings) -> Job:
     """The job that a submit form describes.
@@ -36,7 +42,9 @@ def _job(form: Mapping[str, Any], settings: Settings) -> Job:
     if settings.executor not in form["hpc_script"]:
         raise InvalidJob("hpc_script", expected=f"an object with the key {settings.executor!r}")
     text = script.decode(field, form["hpc_script"][settings.executor])
-    keys = script.keys(text)
+    keys = {
+        key: value for key, value in script.keys(text).items() if value != "None" or key not in _MAY_BE_NONE
+    }
     _check("job_keys", keys)
     script.fill(text, "")  # a script that cannot be filled is refused here, with its job's name
 
@@ -82,27 +90,18 @@ def _job(form: Mapping[str, Any], settings: Settings) -> Job:
 
 
 def _resources(nodes: int, keys: Mapping[str, str], pseudo: devices.Devices) -> Resources:
-    gpus = _number(keys, "JOBOBJ_GPUS")
+    gpus = int(keys.get("JOBOBJ_GPUS", 0))
     return Resources(
         nodes=nodes,
         cores=int(keys["JARVICE_CPU_CORES"]),
-        memory_gb=_number(keys, "JOBOBJ_RAM"),
+        memory_gb=int(keys.get("JOBOBJ_RAM", 0)),
         gpus=gpus,
-        walltime=_text(keys, "JOBOBJ_WALLTIME"),
-        licenses=_text(keys, "JOBOBJ_LICENSES"),
+        walltime=keys.get("JOBOBJ_WALLTIME", ""),
+        licenses=keys.get("JOBOBJ_LICENSES", ""),
         partition=pseudo.partition,
         exclusive=pseudo.exclusive or gpus > 0,
         sbatch_options=pseudo.sbatch_options,
     )
-
-
-def _text(keys: Mapping[str, str], key: str) -> str:
-    value = keys.get(key, "")
-    return "" if value == "None" else value
-
-
-def _number(keys: Mapping[str, str], key: str) -> int:
-    return int(_text(keys, key) or 0)
 
 
 def _secrets(bearer: str, text: str, login: Credentials, settings: Settings) -> Iterator[str]:

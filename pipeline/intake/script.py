@@ -13,6 +13,8 @@ from string import Formatter
 from pipeline.errors import InvalidJob
 
 FIELD = "DOWNSTREAM_PARAMETERS"
+NONE = "None"
+"""How the upstream writes that an optional key has no value."""
 
 _SECRET_KEYS = ("JOBOBJ_CTRSECRET", "JOBOBJ_DOCKER_SECRET")
 _DOCKER_SECRET = re.compile(r"^JOBOBJ_DOCKER_SECRET=.*$", re.MULTILINE)
@@ -48,7 +50,11 @@ def keys(text: str) -> dict[str, str]:
 
 def secret_values(text: str) -> list[str]:
     """The values of every line that carries a secret, also of those that a first one outdoes."""
-    return [match[2] for match in _KEY_LINE.finditer(text) if match[1] in _SECRET_KEYS and match[2]]
+    return [
+        match[2]
+        for match in _KEY_LINE.finditer(text)
+        if match[1] in _SECRET_KEYS and match[2] not in ("", NONE)
+    ]
 
 
 def _doubled(line: re.Match[str]) -> str:

@@ -40,6 +40,14 @@ def test_what_is_no_licence_is_refused(licenses: str) -> None:
         job_with(JOBOBJ_LICENSES=licenses)
 
 
+@pytest.mark.parametrize("key", ["JOBOBJ_CTRSECRET", "JOBOBJ_DOCKER_SECRET", "JOBOBJ_DEVICES"])
+def test_none_is_absent_where_json_is_expected_too(key: str) -> None:
+    text = script("echo").replace("#!/bin/bash\n", f"#!/bin/bash\n{key}=None\n")
+    job = intake.read(form(text), Settings())
+    assert job.resources.sbatch_options == {}
+    assert "None" not in job.secrets
+
+
 def test_none_is_absent() -> None:
     asked = job_with(
         JOBOBJ_WALLTIME="None", JOBOBJ_LICENSES="None", JOBOBJ_RAM="None", JOBOBJ_GPUS="None"
