@@ -138,12 +138,12 @@ def test_a_listing_has_folders_with_a_slash_and_files(sandbox: Sandbox) -> None:
 
 
 def test_a_listing_shows_only_what_lies_under_the_roots(sandbox: Sandbox, tmp_path: Path) -> None:
-    inside, outside = tmp_path / "shared", tmp_path / "shared-not"
+    inside, outside = tmp_path / "open", tmp_path / "open-not"
     for folder in (inside, outside):
         folder.mkdir()
     (inside / "link").symlink_to(outside)
     assert listing(sandbox, str(inside), "/not/there", str(inside)) == [f"/data{inside}/"]
-    for path in (str(outside), f"{inside}/../shared-not", f"{inside}/link", str(tmp_path), "/"):
+    for path in (str(outside), f"{inside}/../open-not", f"{inside}/link", str(tmp_path), "/"):
         with pytest.raises(NotAllowed, match="JARVICE_DOWNSTREAM_PVCLS_ROOTS"):
             listing(sandbox, path, str(inside))
 

@@ -67,7 +67,8 @@ class RememberedHosts(paramiko.MissingHostKeyPolicy):
             known = paramiko.HostKeys()
             if self._remembered.exists():
                 known.load(str(self._remembered))
-            if known.lookup(hostname) is None:
+            seen = known.lookup(hostname)
+            if seen is None:
                 self._remembered.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 line = f"{hostname} {key.get_name()} {key.get_base64()}\n"
                 with self._remembered.open("a", encoding="ascii") as file:
@@ -77,11 +78,7 @@ class RememberedHosts(paramiko.MissingHostKeyPolicy):
                     hostname, self._remembered, key.fingerprint,
                 )  # fmt: skip
             elif not known.check(hostname, key):
-                raise paramiko.BadHostKeyException(
-                    hostname,
-                    key,
-                    next(iter(known.lookup(hostname).values())),  # type: ignore[union-attr]
-                )
+                raise paramiko.BadHostKeyException(hostname, key, next(iter(seen.values())))
 
 
 def _read_host_keys(file: Path, load: Callable[[str], None]) -> None:
