@@ -54,7 +54,7 @@ class Service:
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = requests.Session()
         self._settings = {
-            "PATH": os.environ["PATH"],
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # python3 is this one
             "HOME": str(folder),
             "WAITRESS_PORT": str(self.port),
             "JARVICE_SCHED_LOGLEVEL": "DEBUG",
