@@ -30,4 +30,7 @@ export JARVICE_SLURM_CLUSTER_PORT="22"
 export JARVICE_SLURM_SSH_USER="jarvice"
 export JARVICE_SLURM_SSH_PKEY_FILE="<folder>/jarvice_id_ed25519"
 
+# Where the project is installed; `./run demo` makes .venv in a checkout.
+export PATH="$PWD/.venv/bin:$PATH"
+
 exec python3 main.py

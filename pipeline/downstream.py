@@ -143,7 +143,9 @@ class Downstream:
         with _about(ref.name):
             output = self._connector.output(job, lines)
         if output is None:
-            raise NotFound(f"job {ref.job_id} has no output yet", job=ref.name)
+            gone = "is gone: it is removed when the exit status is given"
+            what = gone if job.phase is Phase.ENDED else "is not there yet"
+            raise NotFound(f"the output of job {ref.job_id} {what}", job=ref.name)
         return output.decode("utf-8", "replace")
 
     def listing(self, path: str, details: bool) -> str:

@@ -17,6 +17,7 @@ The doors decide how an error is shown; the tree decides what it means::
     |   `-- PartitionRefused           the partition or one of its limits
     |-- Nonsense                502    the cluster answered what cannot be read
     |-- Unavailable             503    cannot be reached or known now; worth trying again
+    |-- TemplateFault           500    a template cannot be rendered; names the file and line
     `-- SettingsFault                  the service cannot start; lists every fault
 """
 
@@ -135,6 +136,10 @@ class Unavailable(DownstreamError):
 
     status = 503
     worth_trying_again = True
+
+
+class TemplateFault(DownstreamError):
+    """A template cannot be rendered; names the file, the line and what it asked for."""
 
 
 class SettingsFault(DownstreamError):

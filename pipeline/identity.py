@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import jwt
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
 
 from pipeline.errors import InvalidRequest, NotAllowed, SettingsFault
 from pipeline.settings.kinds import pem_text
@@ -102,7 +105,7 @@ def read_mapping(path: Path) -> UsersMapping:
     except ValueError as fault:
         raise SettingsFault([f"JARVICE_USERS_ID_MAPPING: {path.absolute()}: {fault}"]) from None
     faults = [
-        f"users id mapping {path}: {error.json_path}: {_reason(error)}"
+        f"users id mapping {path}: {_place(error)}{_reason(error)}"
         for error in Draft202012Validator(schema("users_id_mapping")).iter_errors(document)
     ]
     if faults:
@@ -123,14 +126,28 @@ def read_mapping(path: Path) -> UsersMapping:
     return UsersMapping(by_mail)
 
 
-def _reason(error: object) -> str:
+def _place(error: ValidationError) -> str:
+    """``entry 2: mail: ``, counted as people do."""
+    path = list(error.absolute_path)
+    parts = path[1:] or path  # each entry is in the same list, whose name says nothing
+    return "".join(f"entry {part + 1}: " if isinstance(part, int) else f"{part}: " for part in parts)
+
+
+def _reason(error: ValidationError) -> str:
     """A schema error without the value, which may be a key."""
-    kind, expected = getattr(error, "validator", ""), getattr(error, "validator_value", "")
-    words = {
-        "type": f"is not of type {expected}",
-        "pattern": f"does not match {expected}",
-        "minLength": "is empty",
-        "required": f"needs {', '.join(expected) if isinstance(expected, list) else expected}",
-        "additionalProperties": "has a field that is not known",
-    }
-    return words.get(str(kind), f"violates {kind}")
+    kind = str(error.validator)
+    expected, found, within = cast(
+        "tuple[Any, Any, Any]", (error.validator_value, error.instance, error.schema)
+    )
+    if kind == "required":
+        return ", ".join(name for name in expected if name not in found) + " is missing"
+    if kind == "additionalProperties":
+        known = within["properties"]
+        unknown = [name for name in found if name not in known]
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{', '.join(map(repr, unknown))} is not a field{hint}"
+    if kind == "type":
+        words = {"object": "fields with values", "array": "a list, each entry beginning with '-'"}
+        return f"is not {words.get(str(expected), 'text')}"
+    return {"pattern": "is not a user name", "minLength": "is empty"}.get(kind, f"violates {kind}")

@@ -26,15 +26,18 @@ class Preparer:
         self._renderer = Renderer(settings)
 
     def prepare(self, form: Mapping[str, Any]) -> Prepared:
-        """The job of a submit form and its batch script.
+        """The job of a submit form and its batch script. Raises as the two steps do."""
+        job = self.check(form)
+        return Prepared(job, self.render(job))
 
-        Raises:
-            InvalidJob: names the field and what is wrong with it.
-            TemplateFault: a template is missing or wrong.
-        """
-        job = intake.read(form, self._settings)
-        return Prepared(job, self._renderer.batch_script(job))
+    def check(self, form: Mapping[str, Any]) -> Job:
+        """The job of a submit form. Raises InvalidJob, which names the field."""
+        return intake.read(form, self._settings)
 
-    def context(self, form: Mapping[str, Any]) -> dict[str, object]:
-        """The variables that the templates get for this form. Raises InvalidJob."""
-        return self._renderer.context(intake.read(form, self._settings))
+    def render(self, job: Job) -> BatchScript:
+        """The job's batch script. Raises TemplateFault, or InvalidJob for one that is too large."""
+        return self._renderer.batch_script(job)
+
+    def context(self, job: Job) -> dict[str, object]:
+        """The variables that the templates get for this job."""
+        return self._renderer.context(job)

@@ -135,11 +135,13 @@ def _add_errors(app: Flask) -> None:
     @app.errorhandler(DownstreamError)
     def told(fault: DownstreamError) -> Response:
         level = logging.INFO if fault.status < 500 else logging.WARNING
-        _log.log(level, "%s: %s%s", request.path, f"{fault.job}: " if fault.job else "", fault)
+        about = f"{fault.job}: " if fault.job and fault.job not in request.path else ""
+        _log.log(level, "%s %s: %s %s%s", request.method, request.path, fault.status, about, fault)
         return _error(fault.status, fault.message, fault.job)
 
     @app.errorhandler(HTTPException)
     def http(fault: HTTPException) -> Response:
+        _log.info("%s %s: %s %s", request.method, request.path, fault.code, fault.name)
         return _error(fault.code or 500, f"{fault.name}: {fault.description}", None)
 
     @app.errorhandler(Exception)

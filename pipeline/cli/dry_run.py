@@ -36,14 +36,10 @@ def render(files: tuple[Path, ...], context: bool, show_secrets: bool, out: Path
     preparer = Preparer(settings.load(os.environ))
 
     def show(file: Path) -> None:
-        form = _read(file)
-        job, batch = preparer.prepare(form)
-        secrets = () if show_secrets else job.secrets
-        text = (
-            mask(json.dumps(preparer.context(form), indent=2) + "\n", secrets)
-            if context
-            else mask(batch.text, secrets)
-        )
+        job = preparer.check(_read(file))
+        # The context does not need the rendering: it is wanted most when a template fails.
+        text = json.dumps(preparer.context(job), indent=2) + "\n" if context else preparer.render(job).text
+        text = mask(text, () if show_secrets else job.secrets)
         if out:
             _write(out / f"{job.name}.{'json' if context else 'sh'}", text)
         else:
@@ -87,7 +83,10 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch(mode=0o600)  # a job's script may hold what only its owner should read
-    file.write_text(text, encoding="utf-8", newline="")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)  # a job's script may hold what only its owner should read
+        file.write_text(text, encoding="utf-8", newline="")
+    except OSError as fault:
+        raise InvalidRequest(f"cannot write {file}: {fault.strerror}") from None
     click.echo(str(file))

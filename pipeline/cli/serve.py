@@ -110,7 +110,7 @@ def _report(downstream: Downstream, chosen: Settings) -> None:
     try:
         downstream.check()
     except DownstreamError as fault:
-        _log.warning("the cluster does not answer yet: %s", fault)
+        _log.warning("the cluster cannot be used now: %s", fault)
     else:
         _log.info("the cluster answers (connector %s)", chosen.connector)
 

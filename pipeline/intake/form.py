@@ -40,7 +40,10 @@ def read(form: Mapping[str, Any], settings: Settings) -> Job:
 def _job(form: Mapping[str, Any], settings: Settings) -> Job:
     field = f"hpc_script.{settings.executor}"
     if settings.executor not in form["hpc_script"]:
-        raise InvalidJob("hpc_script", expected=f"an object with the key {settings.executor!r}")
+        raise InvalidJob(
+            "hpc_script",
+            expected=f"an object with the key {settings.executor!r} (JARVICE_BAREMETAL_EXECUTOR)",
+        )
     text = script.decode(field, form["hpc_script"][settings.executor])
     keys = {
         key: value for key, value in script.keys(text).items() if value != "None" or key not in _MAY_BE_NONE

@@ -84,7 +84,11 @@ def fill(text: str, parameters: str) -> str:
             if field != FIELD or spec or conversion:
                 # A single brace around anything makes a field, and that may be a secret.
                 shown = field if _FIELD_NAME.fullmatch(field) else None
-                raise InvalidJob("hpc_script", expected=f"free of fields but {{{FIELD}}}", value=shown)
+                raise InvalidJob(
+                    "hpc_script",
+                    value=shown,
+                    expected=f"{FIELD}, the one field that may stand in single braces",
+                )
             parts.append(parameters)
     except ValueError as fault:
         raise InvalidJob("hpc_script", expected=f"a script with doubled braces ({fault})") from None

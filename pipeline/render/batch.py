@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pipeline import shell
-from pipeline.errors import DownstreamError, InvalidJob
+from pipeline.errors import DownstreamError, InvalidJob, TemplateFault
 from pipeline.intake import script as upstream_script
 from pipeline.job import Job, JobFiles
 from pipeline.render.context import context
@@ -21,10 +21,6 @@ SCRIPT_LIMIT = 4 * 1024 * 1024
 """Bytes of a batch script that Slurm takes (max_script_size, slurm.conf(5))."""
 
 MASK = "********"
-
-
-class TemplateFault(DownstreamError):
-    """A template cannot be rendered; names the template and what it asked for."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,12 @@
 """Every setting, declared once: its variable, kind, default and meaning.
 
 ``config/defaults.yaml``, ``schemas/settings.schema.json`` and the checks at the start all come
-from here. A setting's key in a YAML file is its attribute's name.
+from here. A setting's key in a YAML file is its attribute's name. After a change::
+
+    jarvice-downstream settings > config/defaults.yaml
+    jarvice-downstream settings --schema > schemas/settings.schema.json
+
+and ``docs/site-setup.md`` has a row for each.
 """
 
 from __future__ import annotations
@@ -291,7 +296,8 @@ class Settings:
         "JARVICE_SLURM_INTERFACE",
         kinds.choice("cli", "http"),
         "cli",
-        "How jobs are submitted: cli is sbatch as the mapped user over SSH, http is slurmrestd.",
+        "How jobs are submitted: cli is sbatch as the mapped user over SSH; http, slurmrestd, is not in this "
+        "version.",
         group=_SLURM,
     )
     slurm_cluster_addr: str = _setting(

@@ -51,10 +51,10 @@ def read(environment: Mapping[str, str]) -> Reading:
     """The settings and every fault in them."""
     faults: list[str] = []
     values: dict[str, Any] = {}
-    unread = set()
+    unread: set[str] = set()
     for key, (source, raw) in {
         **_from_file(environment.get(FILE_VARIABLE, ""), faults),
-        **_from_environment(environment, faults),
+        **_from_environment(environment, faults, unread),
     }.items():
         declaration = DECLARED[key]
         try:
@@ -79,6 +79,8 @@ def service_faults(reading: Reading) -> list[str]:
             f"JARVICE_DOWNSTREAM_POLL_INTERVAL: {settings.poll_interval:g} is not less than "
             f"JARVICE_DOWNSTREAM_SNAPSHOT_MAX_AGE, {settings.snapshot_max_age:g}"
         )
+    if settings.slurm_known_hosts and not settings.slurm_known_hosts.is_file():
+        faults.append(f"JARVICE_SLURM_KNOWN_HOSTS: {settings.slurm_known_hosts} is not a file")
     if settings.connector == "local":
         if not _is_loopback(settings.bind_address):
             faults.append(
@@ -134,26 +136,34 @@ def _from_file(path: str, faults: list[str]) -> dict[str, tuple[str, Any]]:
     found = {}
     for key, raw in document.items():
         if key not in DECLARED:
+            keys = {declaration.variable: known for known, declaration in DECLARED.items()}
             near = difflib.get_close_matches(str(key), DECLARED, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            faults.append(f"{path}: {key} is not a setting{hint}")
+            meant = keys.get(key) or next(iter(near), "")
+            faults.append(f"{path}: {key} is not a key" + (f"; did you mean {meant}?" if meant else ""))
         elif raw is not None:
             found[key] = (f"{path}: {key}", raw)
     return found
 
 
-def _from_environment(environment: Mapping[str, str], faults: list[str]) -> dict[str, tuple[str, Any]]:
+def _from_environment(
+    environment: Mapping[str, str], faults: list[str], unread: set[str]
+) -> dict[str, tuple[str, Any]]:
     found: dict[str, tuple[str, Any]] = {}
     for key, declaration in DECLARED.items():
         variable, file_variable = declaration.variable, f"{declaration.variable}_FILE"
         path = environment.get(file_variable, "")
         if path and environment.get(variable):
             faults.append(f"{variable} and {file_variable} are both set; unset one")
+            unread.add(key)
         elif path:
             try:
                 found[key] = (file_variable, Path(path).read_text(encoding="utf-8").rstrip("\n"))
-            except (OSError, UnicodeDecodeError) as fault:
-                faults.append(f"{file_variable}: cannot read {path}: {_one_line(fault)}")
+            except OSError as fault:
+                faults.append(f"{file_variable}: cannot read {path}: {fault.strerror}")
+                unread.add(key)
+            except UnicodeDecodeError:
+                faults.append(f"{file_variable}: {path} is not UTF-8 text")
+                unread.add(key)
         elif environment.get(variable):
             found[key] = (variable, environment[variable])
         # An empty variable is an absent one: start scripts export empty defaults.

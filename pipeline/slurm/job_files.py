@@ -136,9 +136,10 @@ class Listing:
         about = "%Ts %s " if self.details else ""
         itself, folder, file = (shell.quote(f"{about}{shown}/{name}\\n") for name in ("", "%P/", "%P"))
         return (
-            f"p=$(realpath -e -- {shell.quote(self.path)}) || exit {_NOT_THERE}; "
+            f"p=$(realpath -m -- {shell.quote(self.path)}); "
             f'for r in {roots}; do r=$(realpath -e -- "$r") && r=${{r%/}} || continue; '
             'case "$p/" in "$r"/*) '
+            f'[ -e "$p" ] || exit {_NOT_THERE}; '
             f'find "$p" -maxdepth 0 -type d -printf {itself} && '
             f'find "$p" -mindepth 1 -maxdepth 1 -type d -printf {folder} && '
             f'find "$p" -mindepth 1 -maxdepth 1 -type f -printf {file}; exit;; esac; done; '

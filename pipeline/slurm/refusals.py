@@ -37,6 +37,7 @@ _REFUSAL = re.compile(
     r"|limit|specification|disabled|\bno such\b|\bbad\b|illegal|larger|already|DOS line breaks|empty",
     re.IGNORECASE,
 )
+_PREFIX = re.compile(r"^(\w+: )?((error|fatal): )?")
 _KINDS: tuple[tuple[str, type[DownstreamError]], ...] = (
     (r"Invalid job id", NotFound),
     (r"QOS|AssocMax|AssocGrp|accounting/QOS policy", QosRefused),
@@ -47,7 +48,7 @@ _KINDS: tuple[tuple[str, type[DownstreamError]], ...] = (
 
 def fault(reply: Completed, doing: str) -> DownstreamError:
     """The error that a command's non-zero exit code stands for, in Slurm's own words."""
-    said = reply.complaint() or f"exit code {reply.exit_code}, without a word"
+    said = _words(reply) or f"exit code {reply.exit_code}, without a word"
     message = f"{doing}: {said}"
     if reply.exit_code == COMMAND_NOT_FOUND:
         return Unavailable(
@@ -62,3 +63,9 @@ def fault(reply: Completed, doing: str) -> DownstreamError:
         return Refused(message)
     # Whether the job was accepted is not known: saying no would let it be sent twice.
     return Unavailable(message)
+
+
+def _words(reply: Completed) -> str:
+    """What the command said, on one line, without its own name in front of each."""
+    lines = reply.stderr.decode("utf-8", "replace").splitlines()
+    return "; ".join(filter(None, (_PREFIX.sub("", line).strip() for line in lines)))

@@ -111,5 +111,7 @@ def test_pvcls_lists_a_directory(local: Service) -> None:
 
 def test_pvcls_outside_of_its_folders_is_not_allowed_and_elsewhere_not_found(local: Service) -> None:
     assert local.post("/request/pvcls", {"qs": {"path": ["/etc"]}}).status_code == 403
-    assert local.post("/request/pvcls", {"qs": {"path": ["/not/there"]}}).status_code == 404
+    assert local.post("/request/pvcls", {"qs": {"path": ["/not/there"]}}).status_code == 403
+    inside = local.folder / "state" / "local" / "not-there"
+    assert local.post("/request/pvcls", {"qs": {"path": [str(inside)]}}).status_code == 404
     assert local.post("/request/pvcls", {}).status_code == 403

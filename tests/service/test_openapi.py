@@ -222,7 +222,7 @@ def test_listing(portal: Portal) -> None:
     listed = portal.post("/request/pvcls", {"qs": {"path": [str(home)], "details": ["true"]}})
     assert re.search(r"^\d+ \d+ /data/.*/file$", listed, re.MULTILINE)
     portal.post("/request/pvcls", {"qs": {"path": ["/"]}}, 403)
-    portal.post("/request/pvcls", {"qs": {"path": ["/no-such"]}}, 404)
+    portal.post("/request/pvcls", {"qs": {"path": [str(home / "no-such")]}}, 404)
     portal.post("/request/pvcls", {"qs": {"path": ["relative"]}}, 400)
 
 

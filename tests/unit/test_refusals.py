@@ -49,7 +49,7 @@ SAID: list[tuple[str, type[DownstreamError]]] = [
 def test_a_complaint_has_a_kind_and_keeps_slurms_words(said: str, kind: type[DownstreamError]) -> None:
     told = fault(Completed(1, b"", said.encode()), "sbatch")
     assert type(told) is kind
-    assert told.message == f"sbatch: {said}"
+    assert told.message == f"sbatch: {said.partition('error: ')[2] or said}"
 
 
 @pytest.mark.parametrize(
@@ -75,4 +75,4 @@ def test_a_silent_failure_still_says_something() -> None:
 
 
 def test_a_complaint_is_told_on_one_line() -> None:
-    assert fault(Completed(1, b"", b"a\n  b\n\xff"), "x").message == "x: a b \ufffd"
+    assert fault(Completed(1, b"", b"x: error: a\n  b\n\xff"), "x").message == "x: a; b; \ufffd"

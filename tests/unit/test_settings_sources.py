@@ -65,8 +65,10 @@ def test_a_wrong_kind_in_a_file_is_told_with_file_and_key(tmp_path: Path, line: 
 
 def test_an_unknown_key_is_a_fault_with_a_suggestion(tmp_path: Path) -> None:
     told = faults_of(with_file(tmp_path, "slurm_cluster_address: x\nzzz: 1\n5: 6\n"))
-    assert "slurm_cluster_address is not a setting; did you mean slurm_cluster_addr?" in told
-    assert "zzz is not a setting\n" in told
+    assert "slurm_cluster_address is not a key; did you mean slurm_cluster_addr?" in told
+    assert "zzz is not a key\n" in told
+    told = faults_of(with_file(tmp_path, "JARVICE_SLURM_CLUSTER_PORT: 5\n"))
+    assert told.endswith("JARVICE_SLURM_CLUSTER_PORT is not a key; did you mean slurm_cluster_port?")
 
 
 @pytest.mark.parametrize("text", ["- a list\n", "just text\n", "5\n"])
@@ -132,7 +134,8 @@ def test_a_secrets_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     for path in (tmp_path / "none", tmp_path, tmp_path / "binary"):
         told = faults_of({"JARVICE_SLURM_SSH_PKEY_FILE": str(path)})
-        assert told.startswith(f"JARVICE_SLURM_SSH_PKEY_FILE: cannot read {path}: ")
+        assert told.startswith("JARVICE_SLURM_SSH_PKEY_FILE: ")
+        assert told.count(str(path)) == 1
 
 
 def test_a_folder_of_templates_that_is_not_there_is_a_fault(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ WRONG = [
     ("JARVICE_SLURM_SSH_USER", "root; id", "a user name"),
     ("JARVICE_DOWNSTREAM_JOB_NAME_PREFIX", "portal2_", "letters"),
     ("JARVICE_DOWNSTREAM_JOB_NAME_PREFIX", "a\n", "letters"),
-    ("JARVICE_JOB_SCRATCH_DIR", "/scratch/%u", "a folder's path without % signs"),
+    ("JARVICE_JOB_SCRATCH_DIR", "/scratch/%u", "a folder's absolute path without % signs"),
     ("JARVICE_SLURMRESTD_ADDR", "restd.example.com", "a host name with http:// or https:// in front"),
     ("JARVICE_SLURMRESTD_ADDR", "http://[", "a host name with http:// or https:// in front"),
     ("JARVICE_SLURMRESTD_API_VERSION", "40", "an API version such as v0.0.40, or auto"),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import TemplateFault
 from pipeline.render import Renderer
-from pipeline.render.batch import TemplateFault
 from pipeline.settings import Settings
 from pipeline.shipped import folder
 from tests.harness.bash import Sandbox

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 
-from pipeline.errors import DownstreamError
+from pipeline.errors import DownstreamError, TemplateFault
 from pipeline.job import Credentials, Image, Job, Resources
 from pipeline.render import Renderer
-from pipeline.render.batch import TemplateFault
 from pipeline.render.context import parameters
 from pipeline.settings import Settings
 from tests.harness.bash import Sandbox

@@ -12,14 +12,16 @@ processes_of() { # the names of the processes (and pid files) that make up a dae
   if [ "$1" = registry ]; then echo registry-plain registry-tls; else echo "$1"; fi
 }
 
-command_of() { # the process' name as the kernel has it
-  case $1 in registry-*) echo docker-registry ;; *) echo "$1" ;; esac
+is_process() { # is_process PROCESS PID: by the name that the kernel has, which Debian changes at times
+  local name
+  name=$(cat "/proc/$2/comm" 2>/dev/null) || return 1
+  case $1 in registry-*) [ "$name" = docker-registry ] ;; *) [ "$name" = "$1" ] || [ "$name" = "$1-wlm" ] ;; esac
 }
 
 pid_of() { # pid_of PROCESS: if it runs
   local pid
   read -r pid 2>/dev/null <"$PIDS/$1.pid" || return 1
-  [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$(command_of "$1")" ] && echo "$pid"
+  is_process "$1" "$pid" && echo "$pid"
 }
 runs() { pid_of "$1" >/dev/null; }
 
