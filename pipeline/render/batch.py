@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pipeline import shell
-from pipeline.errors import DownstreamError, InvalidJob, TemplateFault
+from pipeline.errors import DownstreamError, InvalidJob, SettingsFault, TemplateFault
 from pipeline.intake import script as upstream_script
 from pipeline.job import Job, JobFiles
 from pipeline.render.context import context
 from pipeline.render.environment import ShellText, shell_environment
+from pipeline.render.site import template_faults
 from pipeline.settings import Settings
 
 TEMPLATE = "sbatch/job.sh.j2"
@@ -52,11 +53,15 @@ class Renderer:
     """Renders jobs with the site's templates, or the shipped ones where the site has none."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises SettingsFault when the site's templates cannot be used."""
         self._settings = settings
         self._environment = shell_environment(settings.templates_dir)
         self._environment.filters.update(
             upstream_script=_filled, decoder=_decoder, here_document=_here_document
         )
+        faults = settings.templates_dir and template_faults(self._environment, settings.templates_dir)
+        if faults:
+            raise SettingsFault(faults)
 
     def batch_script(self, job: Job) -> BatchScript:
         """The batch script of this job.

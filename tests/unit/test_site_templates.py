@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import TemplateFault
+from pipeline.errors import SettingsFault, TemplateFault
 from pipeline.render import Renderer
 from pipeline.settings import Settings
 from pipeline.shipped import folder
@@ -72,10 +72,7 @@ def test_what_the_site_does_not_have_is_the_shipped_one(tmp_path: Path) -> None:
     [
         ("{{ nope }}", "'nope' is undefined"),
         (EXTENDS + "{% block launch %}{{ parameter.x }}{% endblock %}", "'parameter' is undefined"),
-        ("{% if %}", "Expected an expression"),
-        ("{% block x %}", "Unexpected end of template"),
         ('{% include "not/there.j2" %}', "not/there.j2"),
-        ('{% extends "shipped/not-there.j2" %}', "shipped/not-there.j2"),
         ("{{ directives }}", "is not one word"),
         ("{{ 'x' | directive('a\\nb') }}", "--x holds a control character"),
         ("{{ name | no_such_filter }}", "no_such_filter"),
@@ -95,17 +92,33 @@ def test_a_broken_template_is_a_fault_that_says_which_and_why(
     assert fault.value.job == NAME
 
 
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{% if %}", "line 1: Expected an expression"),
+        ("{% block x %}", "line 1: Unexpected end of template"),
+        ("# one\n{% oops %}", "line 2: Encountered unknown tag 'oops'"),
+        ('{% extends "shipped/not-there.j2" %}', "extends shipped/not-there.j2, which is not there"),
+        (EXTENDS + "{% block prologue %}x{% endblock %}", "has no block prologue; did you mean prolog?"),
+    ],
+)
+def test_what_can_be_seen_without_a_job_stops_the_start(tmp_path: Path, template: str, said: str) -> None:
+    with pytest.raises(SettingsFault) as fault:
+        with_site(tmp_path, sbatch_job=template)
+    [told] = fault.value.faults
+    assert told.startswith(f"template {tmp_path}/sbatch/job.sh.j2 ")
+    assert said in told
+
+
 def test_the_fault_names_the_file_and_the_line(tmp_path: Path) -> None:
     with pytest.raises(TemplateFault, match=r"singularity/parameters\.sh\.j2 line 3: 'nope' is undefined"):
         with_site(tmp_path / "1", singularity_parameters="# one\n# two\n{{ nope }}\n")
-    with pytest.raises(TemplateFault, match=r"sbatch/task\.sh\.j2 line 2: .*'oops'"):
-        with_site(tmp_path / "2", sbatch_task="# one\n{% oops %}\n")
 
 
 def test_a_template_that_is_not_utf_8_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "sbatch").mkdir()
     (tmp_path / "sbatch" / "job.sh.j2").write_bytes(b"\xff")
-    with pytest.raises(TemplateFault, match=r"sbatch/job\.sh\.j2"):
+    with pytest.raises(SettingsFault, match=r"sbatch/job\.sh\.j2"):
         Renderer(Settings(templates_dir=tmp_path)).batch_script(job())
 
 
