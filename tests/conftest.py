@@ -26,7 +26,7 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
         left_out[str(reason)] = sum(
             "cluster" in getattr(item, "fixturenames", ()) for item in request.session.items
         )
-        pytest.skip(str(reason))
+        pytest.skip(str(reason))  # named at the end, by pytest_terminal_summary
 
 
 @pytest.fixture

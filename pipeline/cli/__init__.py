@@ -38,7 +38,7 @@ def _friendly(function: Callable[_P, None]) -> Callable[_P, None]:
 
 def _exit_with(fault: DownstreamError) -> NoReturn:
     if isinstance(fault, SettingsFault):
-        click.echo("error: the settings do not allow a start:", err=True)
+        click.echo("error: these settings cannot be used:", err=True)
         for sentence in fault.faults:
             click.echo(f"  - {sentence}", err=True)
         sys.exit(EXIT_WRONG_INPUT)

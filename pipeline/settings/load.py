@@ -177,7 +177,3 @@ def _is_loopback(address: str) -> bool:
         return ip_address(address).is_loopback
     except ValueError:
         return False
-
-
-def _one_line(fault: Exception) -> str:
-    return " ".join(str(fault).split())

@@ -34,7 +34,8 @@ _UNREACHABLE = re.compile(
 _REFUSAL = re.compile(
     r"invalid|not (permitted|allowed|available|supported|valid|found|enabled)|violate|denied|exceed"
     r"|unrecognized|unknown|require|\bmust\b|cannot|can't|can not|too (many|large|long|big|small)"
-    r"|limit|specification|disabled|\bno such\b|\bbad\b|illegal|larger|already|DOS line breaks|empty",
+    r"|limit|specification|disabled|\bno such\b|\bbad\b|illegal|larger|already|empty"
+    r"|DOS line breaks|dependency",
     re.IGNORECASE,
 )
 _PREFIX = re.compile(r"^(\w+: )?((error|fatal): )?")

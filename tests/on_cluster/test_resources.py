@@ -39,7 +39,7 @@ def test_slurm_says_of_a_held_job_what_was_asked_for(service: Service) -> None:
     assert words["Licenses"] == "feat:2,feat3:1"
     assert words["OverSubscribe"] == "NO"
     assert words["Requeue"] == "1"
-    assert re.search(r"^ *Comment=(.*?) *$", said, re.MULTILINE)[1] == NASTY  # type: ignore[index]
+    assert re.findall(r"^ *Comment=(.*?) *$", said, re.MULTILINE) == [NASTY]
 
 
 def test_nothing_of_one_job_shows_in_anothers_script(service: Service) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
+from typing import Any
 
 from tests.harness.forms import form, script
 from tests.harness.service import Exit, Sent, Service
@@ -16,9 +17,9 @@ def outcome(service: Service, body: str, *, nodes: int = 1, **keys: object) -> E
     return service.exit_of(service.submit(form(script(body, devices=None, **keys), nodes=nodes)))
 
 
-def running(service: Service, body: str, **fields: object) -> Sent:
+def running(service: Service, body: str, **fields: Any) -> Sent:
     """A job that has begun."""
-    sent = service.submit(form(script(f"echo begun; {body}"), **fields))  # type: ignore[arg-type]
+    sent = service.submit(form(script(f"echo begun; {body}"), **fields))
     eventually(lambda: "begun" in service.tail(sent), what="the job's output", pause=0.05)
     return sent
 

@@ -68,7 +68,8 @@ class Portal:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        service.http.auth = tuple(SERVER_KEY.split(":"))  # type: ignore[assignment]
+        user, _, password = SERVER_KEY.partition(":")
+        service.http.auth = (user, password)
 
     def get(self, url: str, status: int = 200) -> Any:
         """GET, with the status that is expected."""

@@ -115,7 +115,7 @@ def test_many_that_ask_at_once_collect_it_once() -> None:
     assert (connector.removed, connector.outputs) == (["7"], 1)
 
 
-def test_one_slow_job_does_not_hold_up_another() -> None:
+def test_one_slow_job_does_not_hold_up_another(monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(ENDED, job_id="8", name="2024-other")
     connector = FakeConnector([ENDED, other])
     downstream = downstream_of(connector)
@@ -129,7 +129,7 @@ def test_one_slow_job_does_not_hold_up_another() -> None:
             go_on.wait(10)
         return quick(job, lines)
 
-    connector.output = output  # type: ignore[method-assign]
+    monkeypatch.setattr(connector, "output", output)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(downstream.exit_report, REF)
         assert asked.wait(10)

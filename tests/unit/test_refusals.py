@@ -35,6 +35,7 @@ SAID: list[tuple[str, type[DownstreamError]]] = [
     (BATCH + "Requested node configuration is not available", PartitionRefused),
     (BATCH + "Node count specification invalid", PartitionRefused),
     (BATCH + "Invalid license specification", Refused),
+    (BATCH + "Job dependency problem", Refused),
     (BATCH + "Batch script contains DOS line breaks (\\r\\n)", Refused),
     ("scontrol: error: Invalid job id specified", NotFound),
     (BATCH + "Unable to contact slurm controller (connect failure)", Unavailable),

@@ -42,7 +42,10 @@ def test_what_is_not_one_word_is_refused(value: object) -> None:
         rendered("echo {{ v }}", v=value)
 
 
-@pytest.mark.parametrize("template", ["{{ nope }}", "{{ v.nope }}", "{{ nope.x }}", "{% if nope %}{% endif %}", "{{ nope | words }}"])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize(
+    "template",
+    ["{{ nope }}", "{{ v.nope }}", "{{ nope.x }}", "{% if nope %}{% endif %}", "{{ nope | words }}"],
+)
 def test_an_unknown_variable_is_refused(template: str) -> None:
     with pytest.raises(UndefinedError, match="nope"):
         rendered(template, v={"a": 1})

@@ -35,9 +35,9 @@ CANARIES = [
 SCRIPT = "#!/bin/bash\n{DOWNSTREAM_PARAMETERS}\nenv -0\n"
 
 
-def text_fields(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def text_fields(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The path of every field of a job that holds text."""
-    for declared in fields(value):  # type: ignore[arg-type]
+    for declared in fields(value):
         part = getattr(value, declared.name)
         if is_dataclass(part):
             yield from text_fields(part, (*path, declared.name))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.errors import NotFound, Unavailable
-from pipeline.job import JobRef
+from pipeline.job import JobRef, JobStatus
 from pipeline.tracker import Tracker
 from tests.harness.fake_connector import ENDED, REF, RUNS, Clock, FakeConnector
 
@@ -85,8 +85,8 @@ def test_a_job_that_nobody_knows_is_not_found() -> None:
 
 
 @pytest.mark.parametrize("live", [[RUNS], [ENDED]])
-def test_an_id_with_another_name_is_not_found(live: list[object]) -> None:
-    connector = FakeConnector(live)  # type: ignore[arg-type]
+def test_an_id_with_another_name_is_not_found(live: list[JobStatus]) -> None:
+    connector = FakeConnector(live)
     tracker = Tracker(connector, interval=5, max_age=20, retention=60, clock=Clock())
     with pytest.raises(NotFound, match="job 7 is not 2024-another"):
         tracker.find(JobRef("2024-another", 1, "7"))

@@ -36,6 +36,7 @@ class _Job:
     batch: BatchScript
     asked: Asked
     held: bool
+    cancelled: bool = False
     state: str = "PENDING"
     begun: float | None = None
     ended: float | None = None
@@ -104,10 +105,11 @@ class Local:
             job = self._job(job_id)
             if job.state == "PENDING":
                 job.state = "CANCELLED"
+            if job.state != "RUNNING" or not job.process:
                 return
-            running, job.state = job.process, "CANCELLED" if job.state == "RUNNING" else job.state
-        if running:
-            process.end(running)
+            # It is over, and its files may go, when its processes have ended: _watch sees to that.
+            job.cancelled = True
+        process.end(job.process)
 
     def release(self, job_id: str) -> None:
         """Let a held job run."""
@@ -193,7 +195,6 @@ class Local:
             process.end(running)
             state = "TIMEOUT"
         with self._lock:
-            if job.state == "RUNNING":
-                job.state = state
+            job.state = "CANCELLED" if job.cancelled else state
             job.ended = time.monotonic()
             self._start_waiting()
