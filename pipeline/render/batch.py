@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -12,8 +11,8 @@ from pipeline.errors import DownstreamError, InvalidJob, SettingsFault, Template
 from pipeline.intake import script as upstream_script
 from pipeline.job import Job, JobFiles
 from pipeline.render.context import context
-from pipeline.render.environment import ShellText, shell_environment
-from pipeline.render.site import template_faults
+from pipeline.render.shell_environment import ShellText, shell_environment
+from pipeline.render.templates import place, template_faults
 from pipeline.settings import Settings
 
 TEMPLATE = "sbatch/job.sh.j2"
@@ -35,6 +34,8 @@ class BatchScript:
     files: JobFiles
     text: str = field(repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    extras: frozenset[str] = frozenset()
+    """sbatch's options that the job's own pseudo-devices ask for; others come from the templates."""
 
     def masked(self) -> str:
         """The script with every secret blanked out."""
@@ -42,9 +43,10 @@ class BatchScript:
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
-    """The text with every secret blanked out, also as it is spelled inside bash and JSON."""
+    """The text with every secret blanked out, also as it is spelled inside bash, JSON, and bash in JSON."""
     for secret in sorted(set(secrets), key=len, reverse=True):
-        for spelling in {secret, shell.quote(secret), json.dumps(secret)[1:-1]}:
+        spellings = {secret, shell.quote(secret)}
+        for spelling in spellings | {json.dumps(one)[1:-1] for one in spellings}:
             text = text.replace(spelling, MASK)
     return text
 
@@ -76,7 +78,7 @@ class Renderer:
             raise fault.about(job.name) from fault.__cause__
         except Exception as fault:  # a template is a program and can fail in any way
             raise TemplateFault(
-                mask(f"template {_place(fault)}: {fault}", job.secrets), job=job.name
+                mask(f"template {place(fault, TEMPLATE)}: {fault}", job.secrets), job=job.name
             ) from fault
         size = len(text.encode("utf-8"))
         if size >= SCRIPT_LIMIT:
@@ -91,21 +93,12 @@ class Renderer:
             files=JobFiles(self._settings.job_scratch_dir, job.name),
             text=text,
             secrets=job.secrets,
+            extras=frozenset(job.resources.sbatch_options),
         )
 
     def context(self, job: Job) -> dict[str, object]:
         """The variables that the templates get for this job."""
         return context(job, self._settings)
-
-
-def _place(fault: Exception) -> str:
-    """The file and line of a template's fault, as far as Jinja2 tells."""
-    frames = [
-        f"{frame.filename} line {frame.lineno}"
-        for frame in traceback.extract_tb(fault.__traceback__)
-        if frame.filename.endswith(".j2")
-    ]
-    return frames[-1] if frames else TEMPLATE
 
 
 def _filled(script: str, parameters: ShellText) -> str:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from jinja2.exceptions import TemplateRuntimeError
 
-from pipeline.render.environment import ShellText, directive
+from pipeline.render.shell_environment import ShellText, directive
 from pipeline.slurm import directives
 from tests.harness.text import ONE_LINE
 

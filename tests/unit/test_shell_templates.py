@@ -9,7 +9,7 @@ import pytest
 from jinja2 import TemplateError, UndefinedError
 from jinja2.exceptions import TemplateRuntimeError
 
-from pipeline.render.environment import shell_environment
+from pipeline.render.shell_environment import shell_environment
 
 
 def rendered(template: str, **values: Any) -> str:

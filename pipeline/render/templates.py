@@ -1,13 +1,39 @@
-"""What is wrong with a site's templates before any job is rendered with them."""
+"""Where templates come from, and what a person is told of one that is wrong."""
 
 from __future__ import annotations
 
 import difflib
+import traceback
 from pathlib import Path
 
-from jinja2 import Environment, TemplateSyntaxError, nodes
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PrefixLoader,
+    TemplateSyntaxError,
+    nodes,
+)
 
 from pipeline.shipped import folder
+
+
+def loader(site: Path | None) -> BaseLoader:
+    """The site's folder first, then the shipped one; ``shipped/`` is always the shipped one."""
+    shipped = FileSystemLoader(folder("templates"))
+    loaders = [FileSystemLoader(site)] if site else []
+    return ChoiceLoader([*loaders, PrefixLoader({"shipped": shipped}), shipped])
+
+
+def place(fault: Exception, template: str) -> str:
+    """The file and line of a template's fault, as far as Jinja2 tells; else the template's name."""
+    frames = [
+        f"{frame.filename} line {frame.lineno}"
+        for frame in traceback.extract_tb(fault.__traceback__)
+        if frame.filename.endswith(".j2")
+    ]
+    return frames[-1] if frames else template
 
 
 def template_faults(environment: Environment, site: Path) -> list[str]:

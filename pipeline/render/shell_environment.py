@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
+from jinja2 import Environment, StrictUndefined
 from jinja2.exceptions import TemplateRuntimeError
 
 from pipeline import shell
-from pipeline.shipped import folder
+from pipeline.render.templates import loader
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BARE = re.compile(r"[A-Za-z0-9_./:,=@%+~^&|!*\[\]()-]+")
@@ -42,10 +42,8 @@ class _ShellEnvironment(Environment):
 
 def shell_environment(site: Path | None) -> Environment:
     """The environment for shell templates: the site's folder first, ``shipped/`` to extend."""
-    shipped = FileSystemLoader(folder("templates"))
-    loaders = [FileSystemLoader(site)] if site else []
     environment = _ShellEnvironment(
-        loader=ChoiceLoader([*loaders, PrefixLoader({"shipped": shipped}), shipped]),
+        loader=loader(site),
         undefined=StrictUndefined,
         finalize=_finalize,
         autoescape=False,

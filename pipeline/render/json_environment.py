@@ -1,0 +1,70 @@
+"""Jinja2, made safe for JSON.
+
+Every ``{{ value }}`` is written as JSON: a text with its quotes, a list with its brackets. What is
+JSON text already has the type ``JsonText``: the output of blocks, includes and macros, and of the
+filter ``verbatim``, which says so in plain sight.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from jinja2.exceptions import TemplateRuntimeError
+
+from pipeline.render.templates import loader
+
+
+class JsonText(str):
+    """Text that is JSON already and is not quoted again."""
+
+    __slots__ = ()
+
+
+class _JsonEnvironment(Environment):
+    """Blocks, macros and ``{% set %}`` blocks make JSON text, so ``{{ super() }}`` just works."""
+
+    @staticmethod
+    def _join(parts: Iterable[str]) -> JsonText:
+        return JsonText("".join(parts))
+
+    concat = _join
+
+
+def json_environment(site: Path | None) -> Environment:
+    """The environment for JSON templates: the site's folder first, ``shipped/`` to extend."""
+    environment = _JsonEnvironment(
+        loader=loader(site),
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(verbatim=verbatim)
+    return environment
+
+
+def verbatim(value: object) -> JsonText:
+    """The value as it is, for text that is JSON already."""
+    return JsonText(value)
+
+
+def _finalize(value: Any) -> Any:
+    if isinstance(value, JsonText):
+        return value
+    if isinstance(value, StrictUndefined):
+        return str(value)  # raises, and names the variable
+    try:
+        return json.dumps(value, allow_nan=False, default=_refuse)
+    except ValueError:
+        raise TemplateRuntimeError("a number that JSON does not have") from None
+
+
+def _refuse(value: Any) -> Any:
+    if isinstance(value, StrictUndefined):
+        return str(value)  # raises, and names the variable
+    raise TemplateRuntimeError(f"a {type(value).__name__} is nothing that JSON has")  # it may hold secrets
