@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.connectors.protocol import Connector
-from pipeline.errors import DownstreamError, JobNotOver, NotFound
+from pipeline.errors import DownstreamError, JobNotOver, NotFound, OutOfReach
 from pipeline.job import OUTPUT_LINES, JobRef, JobStatus, Phase
 from pipeline.prepare import Preparer
 from pipeline.settings import Settings
@@ -56,9 +56,10 @@ class Downstream:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connector = connector
+        self._submission, self._management = connector
         self._preparer = Preparer(settings)
         self._tracker = Tracker(
-            connector,
+            self._management,
             interval=settings.poll_interval,
             max_age=settings.snapshot_max_age,
             retention=settings.retention,
@@ -70,8 +71,8 @@ class Downstream:
         """Check a job, render it, send it as its owner."""
         job, batch = self._preparer.prepare(form)
         with _about(job.name):
-            owner = self._connector.owner_of(job.bearer)
-            job_id = self._connector.submit(batch, owner)
+            owner = self._submission.owner_of(job.bearer)
+            job_id = self._submission.submit(batch, owner)
         _log.info("job %s submitted as %s for %s", job.name, job_id, owner.user)
         self._tracker.submitted(JobStatus(job.name, job_id, owner.user, "PENDING", Phase.QUEUED))
         return Submitted(job_id, batch.masked())
@@ -102,13 +103,8 @@ class Downstream:
             if job.phase is not Phase.ENDED:
                 raise JobNotOver(f"job {ref.job_id} is {job.state}: it has no exit status yet", job=ref.name)
             with _about(ref.name):
-                output = self._connector.output(job, OUTPUT_LINES) or b""
-            report = ExitReport(
-                exit_status(job.state),
-                show_seconds(job.elapsed),
-                output.decode("utf-8", "replace"),
-                job.state,
-            )
+                output = self._last_output(job)
+            report = ExitReport(exit_status(job.state), show_seconds(job.elapsed), output, job.state)
             self._collected.keep(ref, report)
             self._remove_files(job)
             _log.info("job %s (%s) ended: %s", ref.name, ref.job_id, job.state)
@@ -118,20 +114,20 @@ class Downstream:
         """End a job; one that has ended already is left as it is."""
         if self._tracker.find(ref).phase is not Phase.ENDED:
             with _about(ref.name):
-                self._connector.terminate(ref.job_id)
+                self._management.terminate(ref.job_id)
             _log.info("job %s (%s) terminated", ref.name, ref.job_id)
 
     def release(self, ref: JobRef) -> None:
         """Release a held job."""
         self._tracker.find(ref)
         with _about(ref.name):
-            self._connector.release(ref.job_id)
+            self._management.release(ref.job_id)
 
     def events(self, ref: JobRef) -> str:
         """What the scheduler says of a job."""
         self._tracker.find(ref)
         with _about(ref.name):
-            return self._connector.events(ref.job_id)
+            return self._management.events(ref.job_id)
 
     def tail(self, ref: JobRef, lines: int) -> str:
         """The last lines of a job's output; 0 is all.
@@ -141,7 +137,7 @@ class Downstream:
         """
         job = self._tracker.find(ref)
         with _about(ref.name):
-            output = self._connector.output(job, lines)
+            output = self._management.output(job, lines)
         if output is None:
             gone = "is gone: it is removed when the exit status is given"
             what = gone if job.phase is Phase.ENDED else "is not there yet"
@@ -150,7 +146,7 @@ class Downstream:
 
     def listing(self, path: str, details: bool) -> str:
         """A directory of the cluster."""
-        return self._connector.listing(path, details)
+        return self._management.listing(path, details)
 
     def check(self) -> None:
         """Raises Unavailable when the cluster does not answer."""
@@ -160,9 +156,19 @@ class Downstream:
         """Let go of the cluster."""
         self._connector.close()
 
+    def _last_output(self, job: JobStatus) -> str:
+        """What goes back with the exit status; where the output cannot be reached, the reason."""
+        try:
+            output = self._management.output(job, OUTPUT_LINES) or b""
+        except OutOfReach as reason:
+            return f"<< {reason} >>\n"
+        return output.decode("utf-8", "replace")
+
     def _remove_files(self, job: JobStatus) -> None:
         try:
-            self._connector.remove_files(job)
+            self._management.remove_files(job)
+        except OutOfReach as reason:
+            _log.info("job %s (%s): its files stay: %s", job.name, job.job_id, reason)
         except DownstreamError as fault:
             # The exit status is known and must reach the upstream all the same.
             _log.error("job %s (%s): its files are left behind: %s", job.name, job.job_id, fault)

@@ -10,6 +10,7 @@ The doors decide how an error is shown; the tree decides what it means::
     |   |-- NotAuthenticated    401    no credentials, or wrong ones
     |   |-- NotAllowed          403    known, but not mapped or not permitted
     |   |-- NotFound            404    no such job, output, method
+    |   |   `-- OutOfReach             there may be, but this downstream cannot get at it
     |   `-- JobNotOver          409    the question can only be answered when the job is over
     |-- Refused                 422    Slurm said no, in its own words
     |   |-- AccountRefused             the user, account or association
@@ -99,6 +100,10 @@ class NotFound(CallerError):
     """There is no such job, output or method."""
 
     status = 404
+
+
+class OutOfReach(NotFound):
+    """A job's files may be there; this downstream, as it is set up, cannot get at them."""
 
 
 class JobNotOver(CallerError):

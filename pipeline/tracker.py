@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pipeline.connectors.protocol import Connector
+from pipeline.connectors.protocol import Management
 from pipeline.errors import DownstreamError, NotFound, Unavailable
 from pipeline.job import JobRef, JobStatus, Phase
 
@@ -40,14 +40,14 @@ class Tracker:
 
     def __init__(
         self,
-        connector: Connector,
+        management: Management,
         *,
         interval: float,
         max_age: float,
         retention: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._connector = connector
+        self._management = management
         self._interval = interval
         self._max_age = max_age
         self._retention = retention
@@ -117,7 +117,7 @@ class Tracker:
         begun = self._clock()
         outcome: Snapshot | DownstreamError = Unavailable("the last poll broke off; see the log")
         try:
-            jobs = self._connector.jobs()
+            jobs = self._management.jobs()
             outcome = Snapshot(begun, {job.job_id: job for job in jobs})
         except DownstreamError as fault:
             _log.warning("the cluster does not say which jobs there are: %s", fault)
@@ -174,7 +174,7 @@ class Tracker:
             if all(job.job_id != ref.job_id for job in open_ends):
                 open_ends.append(JobStatus(ref.name, ref.job_id, "", "", Phase.ENDED))
             try:
-                ended = {job.job_id: job for job in self._connector.ended(open_ends)}
+                ended = {job.job_id: job for job in self._management.ended(open_ends)}
             except DownstreamError as fault:
                 self._settle_fault = (self._clock(), fault.again())
                 raise

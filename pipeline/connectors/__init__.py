@@ -1,12 +1,10 @@
-"""The ways a job can go, behind one ``Connector`` protocol."""
+"""The ways a job can go, each a ``Connector`` of two halves: submission and management."""
 
 from __future__ import annotations
 
 from pipeline.connectors.local import Local
 from pipeline.connectors.protocol import Connector
-from pipeline.connectors.slurm_cli import SlurmCli
-from pipeline.errors import SettingsFault
-from pipeline.identity import UsersMapping, read_mapping
+from pipeline.connectors.slurm import slurm_connector
 from pipeline.settings import Settings
 
 __all__ = ["Connector", "connector_for"]
@@ -16,20 +14,9 @@ def connector_for(settings: Settings) -> Connector:
     """The connector that the settings name.
 
     Raises:
-        SettingsFault: the users id mapping cannot be read, or a private key cannot be used.
+        SettingsFault: what the connector needs is not there or cannot be used.
     """
     if settings.connector == "local":
-        return Local(settings)
-    faults: list[str] = []
-    users = UsersMapping({})
-    try:
-        users = read_mapping(settings.users_id_mapping)
-    except SettingsFault as fault:
-        faults += fault.faults
-    try:
-        connector = SlurmCli(settings, users)
-    except SettingsFault as fault:
-        faults += fault.faults
-    if faults:
-        raise SettingsFault(faults)
-    return connector
+        local = Local(settings)
+        return Connector(local, local)
+    return slurm_connector(settings)

@@ -1,21 +1,17 @@
-"""What every way to run jobs offers to the use cases."""
+"""What every way to run jobs offers to the use cases: a way in, and what is done with jobs after that."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pipeline.identity import Owner
 from pipeline.job import JobStatus
 from pipeline.render import BatchScript
 
 
-class Connector(Protocol):
-    """A way that jobs go, and what can be asked about them. Safe for any number of threads.
-
-    Every call raises ``Unavailable`` when the truth cannot be known now, never a guess or a part.
-    Callers check that a job id belongs to the name before they act on it.
-    """
+class Submission(Protocol):
+    """A way that jobs are sent. Safe for any number of threads."""
 
     def owner_of(self, bearer: str) -> Owner:
         """Whose job it will be. Raises NotAllowed or InvalidRequest."""
@@ -27,6 +23,22 @@ class Connector(Protocol):
         A name that was sent before gives the id of that time. Raises Refused, in Slurm's words.
         """
         ...
+
+    def check(self) -> None:
+        """Raises Unavailable, with the reason, when jobs cannot be sent now."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and threads."""
+        ...
+
+
+class Management(Protocol):
+    """What can be asked about jobs, and done with them. Safe for any number of threads.
+
+    Every call raises ``Unavailable`` when the truth cannot be known now, never a guess or a part.
+    Callers check that a job id belongs to the name before they act on it.
+    """
 
     def jobs(self) -> list[JobStatus]:
         """Every job of this portal that is known without a search: all live ones, some ended ones."""
@@ -52,11 +64,15 @@ class Connector(Protocol):
         ...
 
     def output(self, job: JobStatus, lines: int) -> bytes | None:
-        """The last lines of a job's output (0: all, up to the limit); None before there is any."""
+        """The last lines of a job's output (0: all, up to the limit); None before there is any.
+
+        Raises:
+            OutOfReach: there may be output, but not for this downstream.
+        """
         ...
 
     def remove_files(self, job: JobStatus) -> None:
-        """Remove the job's output, control folder, and what its script made."""
+        """Remove the job's output, control folder, and what its script made. Raises OutOfReach."""
         ...
 
     def listing(self, path: str, details: bool) -> str:
@@ -70,3 +86,20 @@ class Connector(Protocol):
     def close(self) -> None:
         """Let go of connections and threads."""
         ...
+
+
+class Connector(NamedTuple):
+    """Where jobs go: both halves."""
+
+    submission: Submission
+    management: Management
+
+    def check(self) -> None:
+        """Raises Unavailable, with the reason, when either half cannot be used now."""
+        self.submission.check()
+        self.management.check()
+
+    def close(self) -> None:
+        """Let go of both."""
+        self.submission.close()
+        self.management.close()

@@ -27,7 +27,7 @@ class Clock:
 
 @dataclass
 class FakeConnector:
-    """Implements ``Connector``."""
+    """Implements ``Submission`` and ``Management``."""
 
     live: list[JobStatus] = field(default_factory=list)
     """What ``jobs`` answers."""

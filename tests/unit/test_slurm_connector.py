@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.connectors.slurm_cli import SlurmCli
+from pipeline.connectors import Connector
+from pipeline.connectors.slurm.choice import by_sbatch
 from pipeline.errors import NotAllowed, PartitionRefused, Unavailable
 from pipeline.identity import Owner, UsersMapping
 from pipeline.job import JobStatus, Phase
@@ -40,9 +41,9 @@ def settings(server: SshServer, slurm: FakeSlurm, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def connector(settings: Settings) -> Iterator[SlurmCli]:
+def connector(settings: Settings) -> Iterator[Connector]:
     users = {f"{user}@example.com": Owner(user, KEY) for user in ("mario", "kirby")}
-    connector = SlurmCli(settings, UsersMapping(users))
+    connector = by_sbatch(settings, UsersMapping(users))
     yield connector
     connector.close()
 
@@ -57,68 +58,70 @@ def control(server: SshServer) -> Path:
 
 
 def test_a_job_is_submitted_as_its_owner_and_managed_by_the_entry_user(
-    connector: SlurmCli, slurm: FakeSlurm, batch: BatchScript, server: SshServer
+    connector: Connector, slurm: FakeSlurm, batch: BatchScript, server: SshServer
 ) -> None:
-    assert connector.submit(batch, KIRBY) == "100"
+    assert connector.submission.submit(batch, KIRBY) == "100"
     assert control(server).is_dir()
-    assert connector.jobs() == [JobStatus(NAME, "100", "kirby", "PENDING", Phase.QUEUED, 5, ("n1",))]
-    connector.terminate("100")
-    connector.release("100")
-    assert connector.events("100") == "JobId=100\n"
+    assert connector.management.jobs() == [
+        JobStatus(NAME, "100", "kirby", "PENDING", Phase.QUEUED, 5, ("n1",))
+    ]
+    connector.management.terminate("100")
+    connector.management.release("100")
+    assert connector.management.events("100") == "JobId=100\n"
     connector.check()
     assert slurm.calls("sbatch") == ["kirby sbatch --parsable"]
     for command in ("squeue", "scancel", "scontrol"):
         assert {call.split(" ")[0] for call in slurm.calls(command)} == {"jarvice"}
 
 
-def test_a_name_is_submitted_once(connector: SlurmCli, slurm: FakeSlurm, batch: BatchScript) -> None:
-    assert {connector.submit(batch, KIRBY) for _ in range(3)} == {"100"}
+def test_a_name_is_submitted_once(connector: Connector, slurm: FakeSlurm, batch: BatchScript) -> None:
+    assert {connector.submission.submit(batch, KIRBY) for _ in range(3)} == {"100"}
     assert len(slurm.calls("sbatch")) == 1
 
 
 def test_a_refused_job_can_be_submitted_again(
-    connector: SlurmCli, slurm: FakeSlurm, batch: BatchScript, server: SshServer
+    connector: Connector, slurm: FakeSlurm, batch: BatchScript, server: SshServer
 ) -> None:
     slurm.command("sbatch", "echo 'sbatch: error: Invalid partition name specified' >&2; exit 1")
     with pytest.raises(PartitionRefused):
-        connector.submit(batch, KIRBY)
+        connector.submission.submit(batch, KIRBY)
     assert not control(server).exists()
     slurm.restore("sbatch")
-    assert connector.submit(batch, KIRBY) == "100"
+    assert connector.submission.submit(batch, KIRBY) == "100"
 
 
 @pytest.mark.parametrize(
     "end", ["echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1", "exit 0"]
 )
 def test_a_job_whose_answer_was_lost_is_found_by_its_name(
-    connector: SlurmCli, slurm: FakeSlurm, batch: BatchScript, end: str
+    connector: Connector, slurm: FakeSlurm, batch: BatchScript, end: str
 ) -> None:
     slurm.command("sbatch", f'cat >/dev/null; echo "123|kirby|PENDING|jarvice_{NAME}" >>"$jobs"; {end}')
     answers = []
     for _ in range(2):
         try:
-            answers.append(connector.submit(batch, KIRBY))
+            answers.append(connector.submission.submit(batch, KIRBY))
         except Unavailable:
             answers.append("ask again")
     assert answers[-1] == "123"
     assert len(slurm.calls("sbatch")) == 1
 
 
-def test_an_end_is_accountings_word(connector: SlurmCli, slurm: FakeSlurm) -> None:
+def test_an_end_is_accountings_word(connector: Connector, slurm: FakeSlurm) -> None:
     slurm.command("sacct", f"echo '100|kirby|CANCELLED by 2002|00:01:00|n1|jarvice_{NAME}'")
     ended = [JobStatus(NAME, "100", "kirby", "CANCELLED", Phase.ENDED, 60, ("n1",))]
-    assert connector.ended([LEFT]) == ended
-    assert connector.ended([NEVER_SEEN]) == ended
+    assert connector.management.ended([LEFT]) == ended
+    assert connector.management.ended([NEVER_SEEN]) == ended
 
 
-def test_an_earlier_job_with_the_same_id_is_not_the_one(connector: SlurmCli, slurm: FakeSlurm) -> None:
+def test_an_earlier_job_with_the_same_id_is_not_the_one(connector: Connector, slurm: FakeSlurm) -> None:
     slurm.command("sacct", "echo '100|kirby|FAILED|00:01:00|n1|jarvice_2019-old'")
-    assert connector.ended([LEFT]) == []
+    assert connector.management.ended([LEFT]) == []
 
 
-def test_a_job_that_accounting_still_sees_running_is_left_out(connector: SlurmCli, slurm: FakeSlurm) -> None:
+def test_a_job_that_accounting_still_sees_running_is_left_out(connector: Connector, slurm: FakeSlurm) -> None:
     slurm.command("sacct", f"echo '100|kirby|RUNNING|00:01:00|n1|jarvice_{NAME}'")
-    assert connector.ended([LEFT]) == []
+    assert connector.management.ended([LEFT]) == []
 
 
 @pytest.mark.parametrize(
@@ -127,86 +130,86 @@ def test_a_job_that_accounting_still_sees_running_is_left_out(connector: SlurmCl
 @pytest.mark.parametrize("asked", [LEFT, NEVER_SEEN])
 @pytest.mark.parametrize(("code", "state"), [(0, "COMPLETED"), (3, "FAILED")])
 def test_without_accounting_the_jobs_own_record_counts(
-    connector: SlurmCli, slurm: FakeSlurm, server: SshServer,
+    connector: Connector, slurm: FakeSlurm, server: SshServer,
     complaint: str, asked: JobStatus, code: int, state: str,
 ) -> None:  # fmt: skip
     slurm.command("sacct", f"echo '{complaint}' >&2; exit 1")
     control(server).mkdir(parents=True)
     (control(server) / "exit").write_text(f"100 {code} 1000 1065\n")
-    [ended] = connector.ended([asked])
+    [ended] = connector.management.ended([asked])
     assert (ended.name, ended.job_id, ended.owner) == (NAME, "100", "kirby")
     assert (ended.state, ended.phase, ended.elapsed) == (state, Phase.ENDED, 65)
 
 
 def test_on_a_cluster_without_accounting_a_job_without_a_record_was_killed(
-    connector: SlurmCli, slurm: FakeSlurm, server: SshServer
+    connector: Connector, slurm: FakeSlurm, server: SshServer
 ) -> None:
     slurm.command("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
     control(server).mkdir(parents=True)
-    [ended] = connector.ended([LEFT])
+    [ended] = connector.management.ended([LEFT])
     assert (ended.state, ended.phase) == ("KILLED", Phase.ENDED)
 
 
 def test_while_accounting_does_not_answer_a_missing_record_settles_nothing(
-    connector: SlurmCli, slurm: FakeSlurm, server: SshServer
+    connector: Connector, slurm: FakeSlurm, server: SshServer
 ) -> None:
     slurm.command("sacct", "echo 'sacct: error: Connection refused' >&2; exit 1")
     control(server).mkdir(parents=True)
-    assert connector.ended([LEFT]) == []
+    assert connector.management.ended([LEFT]) == []
 
 
 def test_while_accounting_does_not_answer_nobody_says_that_a_job_was_never_there(
-    connector: SlurmCli, slurm: FakeSlurm
+    connector: Connector, slurm: FakeSlurm
 ) -> None:
     slurm.command("sacct", "echo 'sacct: error: Connection refused' >&2; exit 1")
     with pytest.raises(Unavailable):
-        connector.ended([NEVER_SEEN])
+        connector.management.ended([NEVER_SEEN])
 
 
-def test_output_and_removal_are_the_owners(connector: SlurmCli, server: SshServer) -> None:
+def test_output_and_removal_are_the_owners(connector: Connector, server: SshServer) -> None:
     file = server.home("kirby") / ".jarvice" / f"{NAME}.out"
-    assert connector.output(LEFT, 10) is None
+    assert connector.management.output(LEFT, 10) is None
     file.parent.mkdir()
     file.write_text("one\ntwo\n")
-    assert connector.output(LEFT, 1) == b"two\n"
-    connector.remove_files(LEFT)
+    assert connector.management.output(LEFT, 1) == b"two\n"
+    connector.management.remove_files(LEFT)
     assert not file.exists()
 
 
-def test_files_of_a_user_that_is_not_mapped_any_more_cannot_be_reached(connector: SlurmCli) -> None:
+def test_files_of_a_user_that_is_not_mapped_any_more_cannot_be_reached(connector: Connector) -> None:
     with pytest.raises(NotAllowed, match="'bowser'"):
-        connector.output(JobStatus(NAME, "100", "bowser", "COMPLETED", Phase.ENDED), 10)
+        connector.management.output(JobStatus(NAME, "100", "bowser", "COMPLETED", Phase.ENDED), 10)
 
 
 def test_a_cluster_without_slurms_commands_is_told_with_the_setting(
-    connector: SlurmCli, slurm: FakeSlurm
+    connector: Connector, slurm: FakeSlurm
 ) -> None:
     (slurm.folder / "squeue").unlink()
     with pytest.raises(Unavailable, match="JARVICE_SLURM_BIN_DIR"):
-        connector.jobs()
+        connector.management.jobs()
 
 
-def test_a_requeued_job_that_runs_again_has_not_ended(connector: SlurmCli, slurm: FakeSlurm) -> None:
+def test_a_requeued_job_that_runs_again_has_not_ended(connector: Connector, slurm: FakeSlurm) -> None:
     runs = [f"100|kirby|{state}|00:01:00|n1|jarvice_{NAME}" for state in ("NODE_FAIL", "RUNNING")]
     slurm.command("sacct", f"printf '%s\\n' '{runs[0]}' '{runs[1]}'")
-    assert connector.ended([LEFT]) == []
+    assert connector.management.ended([LEFT]) == []
 
 
 def test_a_wrong_job_id_never_ends_the_job_of_that_name_nor_removes_its_files(
-    connector: SlurmCli, slurm: FakeSlurm, server: SshServer
+    connector: Connector, slurm: FakeSlurm, server: SshServer
 ) -> None:
     slurm.command("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
     control(server).mkdir(parents=True)
     (control(server) / "jobid").write_text("500\n")
-    assert connector.ended([NEVER_SEEN]) == []
-    connector.remove_files(LEFT)
+    assert connector.management.ended([NEVER_SEEN]) == []
+    connector.management.remove_files(LEFT)
     assert (control(server) / "jobid").read_text() == "500\n"
 
 
 def test_where_accounting_answers_nobody_else_is_asked_for_a_job_that_is_not_there(
-    connector: SlurmCli, slurm: FakeSlurm, server: SshServer
+    connector: Connector, slurm: FakeSlurm, server: SshServer
 ) -> None:
     slurm.command("sacct", "exit 0")
     control(server).mkdir(parents=True)
     (control(server) / "exit").write_text("100 0 1000 1065\n")
-    assert connector.ended([NEVER_SEEN]) == []
+    assert connector.management.ended([NEVER_SEEN]) == []

@@ -57,7 +57,7 @@ class _Job:
 
 
 class Local:
-    """Jobs as child processes, a few at a time. Implements ``Connector``."""
+    """Jobs as child processes, a few at a time. Implements ``Submission`` and ``Management``."""
 
     def __init__(self, settings: Settings) -> None:
         self._user = getpass.getuser()

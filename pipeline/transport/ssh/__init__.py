@@ -1,6 +1,7 @@
-"""SSH with kept connections and kept remote shells."""
+"""SSH with kept connections, kept remote shells, and channels to hosts behind the far side."""
 
 from pipeline.transport.ssh.connection import Host, Login, check_keys
 from pipeline.transport.ssh.pool import SshTransport
+from pipeline.transport.ssh.tunnel import Tunnel
 
-__all__ = ["Host", "Login", "SshTransport", "check_keys"]
+__all__ = ["Host", "Login", "SshTransport", "Tunnel", "check_keys"]

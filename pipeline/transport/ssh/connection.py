@@ -119,6 +119,16 @@ class Connection:
             self.last_used = time.monotonic()
             self._free_channels.release()
 
+    def forward(self, address: str, port: int) -> paramiko.Channel:
+        """A channel to a port that the far side connects to. Raises what paramiko raises."""
+        transport = self._client.get_transport()
+        if transport is None:
+            raise EOFError("it was closed")
+        near = ("127.0.0.1", 0)  # who asks, for the far side's log
+        return transport.open_channel(
+            "direct-tcpip", (address, port), near, timeout=self._host.connect_timeout
+        )
+
     def close(self) -> None:
         """Close the connection and every shell on it."""
         self._client.close()

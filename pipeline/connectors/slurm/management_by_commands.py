@@ -1,0 +1,147 @@
+"""Managing jobs with Slurm's commands over SSH, as the entry user; their files as ``OwnersFiles`` says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipeline.connectors.slurm.cluster_host import ClusterHost
+from pipeline.connectors.slurm.owners_files import OwnersFiles
+from pipeline.errors import DownstreamError, NotFound, Unavailable
+from pipeline.job import JobStatus, Phase
+from pipeline.settings import Settings
+from pipeline.slurm import states
+from pipeline.slurm.commands import NoAccounting, Ping, Release, Sacct, Scancel, ShowJob, Squeue
+from pipeline.slurm.job_files import Listing, ReadRecord, Remove, Tail
+
+_log = logging.getLogger(__name__)
+
+_IDS_A_COMMAND = 2000
+"""Job ids in one command line, which Linux bounds at 128 KiB a word."""
+
+
+class ManagementByCommands:
+    """Implements ``Management``."""
+
+    def __init__(self, settings: Settings, host: ClusterHost, files: OwnersFiles) -> None:
+        self._host = host
+        self._files = files
+        self._prefix = settings.job_name_prefix
+        self._pvcls_roots = settings.pvcls_roots
+        self._output_limit = settings.output_limit
+
+    def jobs(self) -> list[JobStatus]:
+        """``squeue``, once for all."""
+        return self._host.ask(Squeue(self._prefix))
+
+    def ended(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
+        """One sacct for all of them; their own exit records where accounting has no final word."""
+        settled, silence = self._from_accounting(jobs)
+        for job in jobs:
+            if job.job_id in settled or not (job.owner or silence):
+                continue  # a job that accounting, when it answers, does not know either was never there
+            found = self._from_record(job, killed_without=isinstance(silence, NoAccounting))
+            if found:
+                settled[job.job_id] = found
+            elif isinstance(silence, Unavailable) and not job.owner:
+                raise silence  # accounting may know it
+        return list(settled.values())
+
+    def terminate(self, job_id: str) -> None:
+        """``scancel``, as the entry user."""
+        self._host.ask(Scancel(job_id))
+
+    def release(self, job_id: str) -> None:
+        """``scontrol release``, as the entry user."""
+        self._host.ask(Release(job_id))
+
+    def events(self, job_id: str) -> str:
+        """``scontrol show job``, as the entry user."""
+        return self._host.ask(ShowJob(job_id))
+
+    def output(self, job: JobStatus, lines: int) -> bytes | None:
+        """``tail`` of the job's output."""
+        login, files = self._files.reach(job.owner, job.name)
+        command = Tail(files, lines, self._output_limit)
+        return self._host.ask(command, login=login, output_bytes=self._output_limit + 4096)
+
+    def remove_files(self, job: JobStatus) -> None:
+        """``rm`` of all that a job left."""
+        login, files = self._files.reach(job.owner, job.name)
+        self._host.ask(Remove(files, job.job_id), login=login)
+
+    def listing(self, path: str, details: bool) -> str:
+        """find, as the entry user."""
+        return self._host.ask(Listing(path, details, self._pvcls_roots))
+
+    def check(self) -> None:
+        """``scontrol ping``, as the entry user."""
+        self._host.ask(Ping())
+
+    def close(self) -> None:
+        """Close the SSH connections."""
+        self._host.close()
+
+    def _from_accounting(
+        self, jobs: Sequence[JobStatus]
+    ) -> tuple[dict[str, JobStatus], NoAccounting | Unavailable | None]:
+        """The final records of these jobs by id, and why there may be none of them."""
+        names = {job.job_id: job.name for job in jobs}
+        try:
+            ids = list(names)
+            records = [
+                record
+                for at in range(0, len(ids), _IDS_A_COMMAND)
+                for record in self._host.ask(Sacct(self._prefix, ids[at : at + _IDS_A_COMMAND]))
+            ]
+        except (NoAccounting, Unavailable) as silence:
+            _log.log(
+                logging.WARNING if isinstance(silence, Unavailable) else logging.DEBUG,
+                "reading exit records instead of accounting: %s", silence,
+            )  # fmt: skip
+            return {}, silence
+        # A requeued job has a record for each of its runs: the last one counts.
+        latest = {record.job_id: record for record in records if names.get(record.job_id) == record.name}
+        return {job_id: job for job_id, job in latest.items() if job.phase is Phase.ENDED}, None
+
+    def _from_record(self, job: JobStatus, *, killed_without: bool) -> JobStatus | None:
+        """What the job's own exit record says; None when that settles nothing."""
+        owner = job.owner or self._owner_by_files(job)
+        if not owner:
+            return None
+        ended = replace(job, owner=owner, phase=Phase.ENDED)
+        try:
+            login, files = self._files.reach(owner, job.name)
+            record = self._host.ask(ReadRecord(files, job.job_id), login=login)
+        except NotFound:
+            return None
+        except DownstreamError as fault:
+            _log.warning("job %s (%s): %s", job.name, job.job_id, fault)
+            return None
+        if record is None:
+            return replace(ended, state=states.KILLED) if killed_without else None
+        if record.job_id != job.job_id:
+            return None
+        state = "COMPLETED" if record.code == 0 else "FAILED"
+        return replace(ended, state=state, elapsed=record.ended - record.started)
+
+    def _owner_by_files(self, job: JobStatus) -> str:
+        """The user who has the control folder of a job that was never seen; empty: nobody.
+
+        Raises what kept one user's folder from being looked at, when no other user has it.
+        """
+        hidden: DownstreamError | None = None
+        for user in self._files.users():
+            try:
+                login, files = self._files.reach(user, job.name)
+                self._host.ask(ReadRecord(files, job.job_id), login=login)
+            except NotFound:
+                continue
+            except DownstreamError as fault:
+                hidden = fault
+            else:
+                return user
+        if hidden:
+            raise hidden
+        return ""

@@ -1,0 +1,39 @@
+"""As whom the files of a job are reached, and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from pipeline.connectors.slurm.cluster_host import login_of
+from pipeline.identity import UsersMapping
+from pipeline.job import JobFiles
+from pipeline.transport.ssh import Login
+
+
+class OwnersFiles(Protocol):
+    """A way to the files of jobs."""
+
+    def reach(self, user: str, name: str) -> tuple[Login, JobFiles]:
+        """Who reads and removes the files of this user's job. Raises NotAllowed: nobody can."""
+        ...
+
+    def users(self) -> Iterable[str]:
+        """The users whose folders may hold a job that was never seen."""
+        ...
+
+
+class AsTheOwner:
+    """Each user's files as this user, in the user's own home folder: the mapping has the keys."""
+
+    def __init__(self, scratch: str, users: UsersMapping) -> None:
+        self._scratch = scratch
+        self._users = users
+
+    def reach(self, user: str, name: str) -> tuple[Login, JobFiles]:
+        """The mapped user's login. Raises NotAllowed when the user is not mapped."""
+        return login_of(self._users.key_holder(user)), JobFiles(self._scratch, name)
+
+    def users(self) -> Iterable[str]:
+        """Every mapped user."""
+        return self._users.users()

@@ -1,0 +1,38 @@
+"""The ``cli`` interface: sbatch, as the mapped user over SSH."""
+
+from __future__ import annotations
+
+from pipeline.connectors.slurm.cluster_host import ClusterHost, login_of
+from pipeline.errors import Refused
+from pipeline.identity import Owner, UsersMapping
+from pipeline.render import BatchScript
+from pipeline.slurm.submission import Settle, Submit, Unsettled, Withdraw
+
+
+class SubmissionBySbatch:
+    """Implements ``Submission``."""
+
+    def __init__(self, host: ClusterHost, users: UsersMapping) -> None:
+        self._host = host
+        self._users = users
+
+    def owner_of(self, bearer: str) -> Owner:
+        """The mapped user."""
+        return self._users.owner_of(bearer)
+
+    def submit(self, batch: BatchScript, owner: Owner) -> str:
+        """``sbatch``, as the owner; see ``slurm.submission`` for why it happens once."""
+        login, control = login_of(owner), batch.files.control
+        try:
+            return self._host.ask(Submit(control), login=login, stdin=batch.text.encode("utf-8"))
+        except Unsettled:
+            return self._host.ask(Settle(control, batch.slurm_name), login=login)
+        except Refused:
+            self._host.ask(Withdraw(control), login=login)
+            raise
+
+    def check(self) -> None:
+        """Nothing but what the management checks."""
+
+    def close(self) -> None:
+        """The host is closed by the management."""
