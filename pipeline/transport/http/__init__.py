@@ -1,0 +1,5 @@
+"""HTTP with kept connections, straight or through a channel of an SSH connection."""
+
+from pipeline.transport.http.client import AnswerLost, HttpReply, HttpRequest, HttpTransport
+
+__all__ = ["AnswerLost", "HttpReply", "HttpRequest", "HttpTransport"]

@@ -1,0 +1,155 @@
+"""One HTTP server, asked over kept connections, with bounds on time, size and repetition."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from pipeline.errors import Unavailable
+from pipeline.transport import Limits
+from pipeline.transport.http.channels import ChannelAdapter, OpenChannel
+
+_PAUSES = (0.1, 0.4)
+"""Seconds before the second and the third try."""
+
+_CHUNK = 256 * 1024
+
+
+class AnswerLost(Exception):
+    """The request was sent, perhaps in part; whether it was carried out is not known."""
+
+
+class _NotSent(Exception):
+    """No connection: the far side has seen nothing of the request."""
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """What is asked. Headers may hold secrets and are never shown."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    repeatable: bool = False
+    """Whether asking twice does no harm."""
+
+
+@dataclass(frozen=True)
+class HttpReply:
+    """What was answered, whatever the status."""
+
+    status: int
+    body: bytes
+
+    def text(self) -> str:
+        """The body as text; bytes that are not UTF-8 are shown as such."""
+        return self.body.decode("utf-8", "replace")
+
+
+class HttpTransport:
+    """Asks one server. Safe for any number of threads."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int,
+        connect_timeout: float,
+        ca_file: Path | None = None,
+        through: OpenChannel | None = None,
+    ) -> None:
+        """``connections`` are kept at the most; ``through`` opens a channel to the server."""
+        self._url = url
+        self._connect_timeout = connect_timeout
+        self._session = requests.Session()
+        # Neither a proxy nor a login of this machine is meant for this server.
+        self._session.trust_env = False
+        self._session.verify = str(ca_file) if ca_file else True
+        self._session.mount(url, ChannelAdapter(connections, through))
+
+    def ask(self, request: HttpRequest, limits: Limits) -> HttpReply:
+        """Send a request; again, a few times, where that does no harm.
+
+        Raises:
+            AnswerLost: a request that is not repeatable was cut off.
+            Unavailable: the server cannot be reached, took too long or said too much.
+        """
+        deadline = time.monotonic() + limits.seconds
+        for pause in (*_PAUSES, None):
+            try:
+                return self._ask_once(request, deadline, limits)
+            except (_NotSent, AnswerLost) as fault:
+                reason = str(fault)
+                if isinstance(fault, AnswerLost) and not request.repeatable:
+                    raise AnswerLost(f"{self._url}: {reason}") from None
+            if pause is None or time.monotonic() + pause >= deadline:
+                break
+            time.sleep(pause)
+        raise Unavailable(f"{self._url}: {reason}") from None
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._session.close()
+
+    def _ask_once(self, request: HttpRequest, deadline: float, limits: Limits) -> HttpReply:
+        left = max(0.1, deadline - time.monotonic())
+        try:
+            with self._session.request(
+                request.method,
+                self._url + request.path,
+                headers=request.headers,
+                data=request.body or None,
+                timeout=(min(self._connect_timeout, left), left),
+                stream=True,
+                allow_redirects=False,
+            ) as reply:
+                return HttpReply(reply.status_code, _body(reply, deadline, limits))
+        except requests.Timeout as fault:
+            if _not_sent(fault):
+                raise _NotSent(f"no connection within {self._connect_timeout:g} s") from None
+            if request.repeatable:  # but not now: the server is slow already
+                raise Unavailable(f"{self._url}: no answer within {limits.seconds:g} s") from None
+            raise AnswerLost(f"no answer within {limits.seconds:g} s") from None
+        except (requests.RequestException, OSError, EOFError) as fault:
+            raise (_NotSent if _not_sent(fault) else AnswerLost)(_reason(fault)) from None
+
+
+def _body(reply: requests.Response, deadline: float, limits: Limits) -> bytes:
+    body = bytearray()
+    for chunk in reply.iter_content(_CHUNK):
+        body += chunk
+        if len(body) > limits.output_bytes:
+            raise Unavailable(f"{reply.url}: the answer has more than {limits.output_bytes} bytes")
+        if time.monotonic() > deadline:
+            raise requests.Timeout
+    return bytes(body)
+
+
+def _cause(fault: BaseException) -> object:
+    """What urllib3 says is behind an error of requests."""
+    inner = fault.args[0] if fault.args else fault
+    return getattr(inner, "reason", None) or inner
+
+
+def _not_sent(fault: BaseException) -> bool:
+    if isinstance(_cause(fault), ConnectTimeoutError | NewConnectionError):
+        return True
+    # The request follows the handshake: one that failed has kept it back.
+    return isinstance(fault, requests.exceptions.SSLError) and any(
+        word in str(fault) for word in ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
+    )
+
+
+def _reason(fault: BaseException) -> str:
+    """One line for a person, without urllib3's objects in it."""
+    cause = _cause(fault)
+    text = str(cause) or type(cause).__name__
+    if isinstance(cause, NewConnectionError):
+        text = text.rpartition("Failed to establish a new connection: ")[2]
+    return " ".join(text.split())
