@@ -109,6 +109,12 @@ def test_numbers_are_set_and_have_a_value(version: str, number: object, fault: s
     assert faults(version, payload(version, time_limit=number)) == expected
 
 
+@pytest.mark.parametrize("version", WITH_NUMBERS)
+def test_an_unknown_flag_is_a_fault_since_slurmrestd_may_submit_and_answer_500(version: str) -> None:
+    assert faults(version, payload(version, flags=["SPREAD_JOB"])) == []
+    assert faults(version, payload(version, flags=["NO_SUCH"])) == ["$.job.flags[0] enum"]
+
+
 def test_v0_0_38_takes_what_slurm_22_05_takes_and_not_what_its_document_says() -> None:
     taken = {
         "begin_time": "now+1hour",
