@@ -18,6 +18,7 @@ from pipeline.prepare import Preparer
 from pipeline.settings import Settings
 from pipeline.slurm.states import exit_status, show_seconds
 from pipeline.tracker import Tracker
+from pipeline.turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -183,28 +184,22 @@ class _Collected:
         self._retention = retention
         self._clock = clock
         self._reports: OrderedDict[tuple[str, str], tuple[float, ExitReport]] = OrderedDict()
-        self._busy: set[tuple[str, str]] = set()
-        self._changed = threading.Condition()
+        self._turns = Turns()
+        self._lock = threading.Lock()
 
     @contextmanager
     def turn(self, ref: JobRef) -> Iterator[ExitReport | None]:
         """Have this job for oneself; gives its report when it was collected before."""
         key = (ref.name, ref.job_id)
-        with self._changed:
-            self._changed.wait_for(lambda: key not in self._busy)
-            self._busy.add(key)
-            self._drop_old()
-            _, report = self._reports.get(key, (0.0, None))
-        try:
+        with self._turns.of(key):
+            with self._lock:
+                self._drop_old()
+                _, report = self._reports.get(key, (0.0, None))
             yield report
-        finally:
-            with self._changed:
-                self._busy.discard(key)
-                self._changed.notify_all()
 
     def keep(self, ref: JobRef, report: ExitReport) -> None:
         """Remember a report."""
-        with self._changed:
+        with self._lock:
             self._reports[ref.name, ref.job_id] = (self._clock(), report)
             self._drop_old()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -17,14 +19,18 @@ from pipeline.settings.kinds import pem_text
 from pipeline.settings.yaml_file import read_yaml
 from pipeline.shipped import schema
 
+_USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?")
+
 
 @dataclass(frozen=True)
 class Owner:
-    """A user of the cluster and the private key that logs in as this user."""
+    """A user of the cluster and what this user is let in with; the local connector needs neither."""
 
     user: str
     private_key: str = field(default="", repr=False)
-    """PEM or OpenSSH form; empty for the local connector, which does not log in."""
+    """PEM or OpenSSH form, for SSH."""
+    token: str = field(default="", repr=False)
+    """A JSON Web Token, for slurmrestd."""
 
 
 class UsersMapping:
@@ -83,15 +89,53 @@ def mail_of(bearer: str) -> str:
         InvalidRequest: the bearer is not a JWT.
         NotAllowed: the token has no email claim.
     """
-    token = bearer.removeprefix("Bearer ").strip()
-    try:
-        claims = jwt.decode(token, options={"verify_signature": False})
-    except (jwt.InvalidTokenError, ValueError, RecursionError) as fault:
-        raise InvalidRequest(f"bearer: is not a JSON Web Token ({fault})") from None
-    mail = claims.get("email")
+    mail = _claims(token_of(bearer)).get("email")
     if not isinstance(mail, str) or not mail:
         raise NotAllowed("bearer: the token has no email claim, so nobody can be mapped to it")
     return mail
+
+
+def owner_by_token(bearer: str, user_claims: Sequence[str]) -> Owner:
+    """The user that a bearer token names itself: slurmrestd verifies it, and Slurm knows the same user.
+
+    Raises:
+        InvalidRequest: the bearer is not a JWT.
+        NotAllowed: the token has none of these claims, or what it has is no user name.
+    """
+    token = token_of(bearer)
+    claims = _claims(token)
+    user = next((claims[claim] for claim in user_claims if claims.get(claim)), None)
+    if user is None:
+        raise NotAllowed(
+            f"bearer: the token has no claim {' or '.join(user_claims)}, so nobody knows which user of the "
+            "cluster it stands for; an administrator can set JARVICE_SLURMRESTD_USER_CLAIM"
+        )
+    if not isinstance(user, str) or not _USER_NAME.fullmatch(user):
+        raise NotAllowed("bearer: what the token names is not the name of a user of the cluster")
+    return Owner(user, token=token)
+
+
+def expired_since(token: str) -> int | None:
+    """When the token expired, in seconds since the epoch; None: it did not, or does not say."""
+    expires = _claims(token).get("exp")
+    if isinstance(expires, int | float) and expires < time.time():
+        return int(expires)
+    return None
+
+
+def token_of(bearer: str) -> str:
+    """The token alone, as it goes into a header. Raises InvalidRequest for one that cannot."""
+    token = bearer.removeprefix("Bearer ").strip()
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise InvalidRequest("bearer: is not a JSON Web Token (it holds characters that no token has)")
+    return token
+
+
+def _claims(token: str) -> dict[str, Any]:
+    try:
+        return jwt.decode(token, options={"verify_signature": False})
+    except (jwt.InvalidTokenError, ValueError, RecursionError) as fault:
+        raise InvalidRequest(f"bearer: is not a JSON Web Token ({fault})") from None
 
 
 def read_mapping(path: Path) -> UsersMapping:

@@ -17,6 +17,7 @@ from typing import Any
 
 from pipeline.settings import kinds
 from pipeline.settings.kinds import Kind
+from pipeline.settings.token import Token, TokenFile
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ _TEMPLATES = "Templates"
 _IMAGES = "Registries and images"
 _JOBS = "What every job gets"
 _SLURM = "The Slurm cluster"
+_SLURMRESTD = "slurmrestd"
 _LOCAL = "The local connector"
 
 
@@ -296,8 +298,8 @@ class Settings:
         "JARVICE_SLURM_INTERFACE",
         kinds.choice("cli", "http"),
         "cli",
-        "How jobs are submitted: cli is sbatch as the mapped user over SSH; http, slurmrestd, is not in this "
-        "version.",
+        "How jobs are submitted: cli is sbatch as the mapped user over SSH; http is slurmrestd with the "
+        "user's bearer token.",
         group=_SLURM,
     )
     slurm_cluster_addr: str = _setting(
@@ -377,22 +379,60 @@ class Settings:
         "Folders on the cluster that /request/pvcls may list; empty is the entry user's home folder.",
         group=_SLURM,
     )
-    slurmrestd_api_version: str = _setting(
-        "JARVICE_SLURMRESTD_API_VERSION",
-        kinds.matching(r"(v0\.0\.[0-9]+|auto|)", "an API version such as v0.0.40, or auto"),
-        "auto",
-        "slurmrestd's API version.",
-        group=_SLURM,
-    )
     slurmrestd_addr: str = _setting(
         "JARVICE_SLURMRESTD_ADDR",
         kinds.HTTP_ADDRESS,
         "",
-        "slurmrestd's host name, with http:// or https://.",
-        group=_SLURM,
+        "slurmrestd's host name, with http:// or https:// in front, as http://mg1.",
+        group=_SLURMRESTD,
     )
     slurmrestd_port: int = _setting(
-        "JARVICE_SLURMRESTD_PORT", kinds.integer(1, 65535), 6820, "slurmrestd's port.", group=_SLURM
+        "JARVICE_SLURMRESTD_PORT", kinds.integer(1, 65535), 6820, "slurmrestd's port.", group=_SLURMRESTD
+    )
+    slurmrestd_api_version: str = _setting(
+        "JARVICE_SLURMRESTD_API_VERSION",
+        kinds.matching(r"(v0\.0\.[0-9]{1,4}|auto|)", "an API version such as v0.0.40, or auto"),
+        "auto",
+        "The version of slurmrestd's API that is spoken; auto asks slurmrestd, newest first.",
+        group=_SLURMRESTD,
+    )
+    slurmrestd_route: str = _setting(
+        "JARVICE_SLURMRESTD_ROUTE",
+        kinds.choice("ssh", "direct"),
+        "ssh",
+        "The way to slurmrestd: ssh goes through the entry user's SSH connection, direct goes straight.",
+        group=_SLURMRESTD,
+    )
+    slurmrestd_ca_file: Path | None = _setting(
+        "JARVICE_SLURMRESTD_CA_FILE",
+        kinds.OPTIONAL_PATH,
+        "",
+        "Certificates (PEM) that vouch for slurmrestd with https://; empty uses those that requests has.",
+        group=_SLURMRESTD,
+    )
+    slurmrestd_user_claim: tuple[str, ...] = _setting(
+        "JARVICE_SLURMRESTD_USER_CLAIM",
+        kinds.WORDS,
+        "sun,preferred_username",
+        "Claims of the bearer token that may hold the user's name on the cluster; the first that is there "
+        "counts. Slurm calls it userclaimfield.",
+        group=_SLURMRESTD,
+    )
+    slurm_user_home: str = _setting(
+        "JARVICE_SLURM_USER_HOME",
+        kinds.HOME_PATTERN,
+        "",
+        "Users' home folders on the cluster, as /home/%u; empty asks the cluster's SSH entry point.",
+        group=_SLURMRESTD,
+    )
+    slurm_service_token: Token | TokenFile | None = _setting(
+        "JARVICE_SLURM_SERVICE_TOKEN",
+        kinds.TOKEN,
+        "",
+        "A coordinator's token: jobs are managed through slurmrestd with it, and not over SSH. "
+        "Its file is read again when it changes.",
+        group=_SLURMRESTD,
+        secret=True,
     )
 
     local_slots: int = _setting(
@@ -402,3 +442,12 @@ class Settings:
         "Jobs that run at the same time; the others wait.",
         group=_LOCAL,
     )
+
+    @property
+    def uses_ssh(self) -> bool:
+        """Whether this way to a cluster goes through its SSH entry point, for anything."""
+        return (
+            self.slurm_interface == "cli"
+            or self.slurmrestd_route == "ssh"
+            or self.slurm_service_token is None
+        )

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+
+from pipeline.settings.token import Token, TokenFile
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -27,6 +28,8 @@ class Kind:
     read: Callable[[Any], Any]
     json: dict[str, Any]
     """Its JSON Schema."""
+    from_file: Callable[[Path], Any] | None = None
+    """For a value that is read from its ``_FILE`` again whenever that changes."""
 
 
 def _text(raw: Any) -> str:
@@ -185,13 +188,33 @@ PRIVATE_KEY = Kind(
 
 def _http_address(raw: Any) -> str:
     value = _text(raw).rstrip("/")
-    parts = urlsplit(value)
-    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.path):
+    if value and not re.fullmatch(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])", value):
         raise ValueError
     return value
 
 
-HTTP_ADDRESS = Kind("a host name with http:// or https:// in front", _http_address, {"type": "string"})
+HTTP_ADDRESS = Kind(
+    "a host name with http:// or https:// in front, without a port or a path",
+    _http_address,
+    {"type": "string"},
+)
+
+
+def _home_pattern(raw: Any) -> str:
+    value = _text(raw)
+    if value and not (value.startswith("/") and value.isprintable() and "%u" in value):
+        raise ValueError
+    return value.rstrip("/")
+
+
+HOME_PATTERN = Kind("an absolute path with %u for the user's name", _home_pattern, {"type": "string"})
+
+TOKEN = Kind(
+    "a token without blanks",
+    lambda raw: Token(_text(raw)) if raw != "" else None,
+    {"type": "string"},
+    from_file=TokenFile,
+)
 
 
 def _login(raw: Any) -> str:

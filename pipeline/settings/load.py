@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import Any
 
 from pipeline.errors import SettingsFault
 from pipeline.settings.declared import Declaration, Settings
+from pipeline.settings.kinds import Kind
+from pipeline.settings.token import TokenFile
 from pipeline.settings.yaml_file import read_yaml
 
 FILE_VARIABLE = "JARVICE_DOWNSTREAM_CONFIG"
@@ -58,7 +60,7 @@ def read(environment: Mapping[str, str]) -> Reading:
     }.items():
         declaration = DECLARED[key]
         try:
-            values[key] = declaration.kind.read(raw)
+            values[key] = raw if isinstance(raw, TokenFile) else declaration.kind.read(raw)
         except ValueError:
             shown = "the value" if declaration.secret else repr(raw)
             faults.append(f"{source}: {shown} is not {declaration.kind.accepts}")
@@ -88,25 +90,46 @@ def service_faults(reading: Reading) -> list[str]:
                 "the local connector runs jobs as this service's own user, on 127.0.0.1 only"
             )
         return faults
-    for key in ("slurm_cluster_addr", "slurm_ssh_pkey"):
+    for key in _needed(settings):
         if not getattr(settings, key) and key not in reading.unread:
             declaration = DECLARED[key]
             faults.append(
                 f"{declaration.variable} is missing: {declaration.meaning} "
                 "To try the downstream without a cluster set JARVICE_BAREMETAL_CONNECTOR=local"
             )
-    if settings.slurm_interface == "http":
-        faults.append("JARVICE_SLURM_INTERFACE: 'http' is not supported by this version; use cli")
+    if settings.slurmrestd_ca_file and not settings.slurmrestd_ca_file.is_file():
+        faults.append(f"JARVICE_SLURMRESTD_CA_FILE: {settings.slurmrestd_ca_file} is not a file")
     return faults
 
 
+def _needed(settings: Settings) -> Iterator[str]:
+    """The settings that have no default for this way to a cluster."""
+    if settings.uses_ssh:
+        yield "slurm_cluster_addr"
+        yield "slurm_ssh_pkey"
+    if settings.slurm_interface == "http":
+        yield "slurmrestd_addr"
+        if settings.slurm_service_token:
+            yield "slurm_user_home"
+
+
 def warn_exposed(settings: Settings) -> None:
-    """Say loudly when anybody who reaches the service can submit jobs as any mapped user."""
+    """Say loudly when anybody on the network can submit jobs as another, or read tokens."""
     if not settings.server_key and not _is_loopback(settings.bind_address):
         _log.warning(
             "the service listens on %s without JARVICE_SCHED_SERVER_KEY, and bearer tokens are not "
             "verified: whoever reaches it can run jobs as any mapped user",
             settings.bind_address,
+        )
+    if (
+        settings.slurm_interface == "http"
+        and settings.slurmrestd_route == "direct"
+        and settings.slurmrestd_addr.startswith("http://")
+        and not _is_loopback(settings.slurmrestd_addr.removeprefix("http://"))
+    ):
+        _log.warning(
+            "tokens go to %s unencrypted; use https:// or JARVICE_SLURMRESTD_ROUTE=ssh",
+            settings.slurmrestd_addr,
         )
 
 
@@ -157,17 +180,24 @@ def _from_environment(
             unread.add(key)
         elif path:
             try:
-                found[key] = (file_variable, Path(path).read_text(encoding="utf-8").rstrip("\n"))
+                found[key] = (file_variable, _read_file(declaration.kind, Path(path)))
             except OSError as fault:
                 faults.append(f"{file_variable}: cannot read {path}: {fault.strerror}")
                 unread.add(key)
             except UnicodeDecodeError:
                 faults.append(f"{file_variable}: {path} is not UTF-8 text")
                 unread.add(key)
+            except ValueError:
+                faults.append(f"{file_variable}: what {path} holds is not {declaration.kind.accepts}")
+                unread.add(key)
         elif environment.get(variable):
             found[key] = (variable, environment[variable])
         # An empty variable is an absent one: start scripts export empty defaults.
     return found
+
+
+def _read_file(kind: Kind, path: Path) -> Any:
+    return kind.from_file(path) if kind.from_file else path.read_text(encoding="utf-8").rstrip("\n")
 
 
 def _is_loopback(address: str) -> bool:

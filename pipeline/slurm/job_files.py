@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline import shell
-from pipeline.errors import Nonsense, NotAllowed, NotFound, Unavailable
+from pipeline.errors import Nonsense, NotAllowed, NotFound, OutOfReach, Unavailable
 from pipeline.job import JobFiles
 from pipeline.transport import Completed
 
 _NOT_THERE = 66
 _NOT_ALLOWED = 77
+_NO_SUCH_KEY = 2
+"""Of getent(1)."""
+_DENIED = re.compile("permission denied|not permitted", re.IGNORECASE)
 
 
 def _other_job(job_id: str) -> str:
@@ -44,16 +48,25 @@ class Tail:
         cut = f"tail --bytes={self.most_bytes} -- {file}"
         if self.lines:
             cut += f" | tail --lines={self.lines}"
-        return f"[ -e {file} ] || exit {_NOT_THERE}; {cut}"
+        # To who may not enter its folder a file is not there either.
+        hidden = f"[[ $(stat -- {file} 2>&1) == *denied* ]]"
+        missing = f"[ -e {file} ] || {hidden} && exit {_NOT_ALLOWED}; exit {_NOT_THERE}"
+        return f"[ -r {file} ] || {{ {missing}; }}; {cut}"
 
     def parse(self, reply: Completed) -> bytes | None:
         """The bytes; None when there is no output yet.
 
         Raises:
-            Unavailable: the file is there and cannot be read.
+            OutOfReach: this user may not read it.
+            Unavailable: the file is there and cannot be read now.
         """
         if reply.exit_code == _NOT_THERE:
             return None
+        if reply.exit_code == _NOT_ALLOWED:
+            raise OutOfReach(
+                f"the job's output {self.files.output} cannot be read by the user who manages jobs: "
+                "Permission denied"
+            )
         if reply.exit_code != 0 or reply.stderr.strip():
             raise Unavailable(f"cannot read the job's output: {reply.complaint()}")
         return reply.stdout
@@ -112,7 +125,9 @@ class Remove:
         )
 
     def parse(self, reply: Completed) -> None:
-        """Raises Unavailable when something could not be removed."""
+        """Raises OutOfReach or Unavailable when something could not be removed."""
+        if reply.exit_code != 0 and _DENIED.search(reply.complaint()):
+            raise OutOfReach(f"they cannot be removed by the user who manages jobs: {reply.complaint()}")
         if reply.exit_code != 0:
             raise Unavailable(f"cannot remove the job's files: {reply.complaint()}")
 
@@ -163,3 +178,30 @@ class Listing:
         if reply.exit_code != 0:
             raise NotAllowed(f"pvcls: {self.path!r}: {reply.complaint()}")
         return reply.text()
+
+
+@dataclass(frozen=True)
+class HomeFolder:
+    """Where a user of the cluster has the home folder. Source: getent(1), passwd(5)."""
+
+    user: str
+
+    def line(self) -> str:
+        """The line of bash."""
+        return shell.join(["getent", "passwd", "--", self.user])
+
+    def parse(self, reply: Completed) -> str:
+        """The absolute path.
+
+        Raises:
+            NotAllowed: the cluster has no such user.
+            Unavailable, Nonsense: it cannot be known.
+        """
+        if reply.exit_code == _NO_SUCH_KEY:
+            raise NotAllowed(f"the cluster has no user {self.user!r}")
+        if reply.exit_code != 0:
+            raise Unavailable(f"getent passwd {self.user}: {reply.complaint() or reply.exit_code}")
+        fields = reply.text().rstrip("\n").split(":")
+        if len(fields) != 7 or not fields[5].startswith("/"):
+            raise Nonsense(f"getent passwd {self.user}: cannot read {reply.text()[:80]!r}")
+        return fields[5].rstrip("/")

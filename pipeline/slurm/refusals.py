@@ -55,15 +55,21 @@ def fault(reply: Completed, doing: str) -> DownstreamError:
         return Unavailable(
             f"{message}; Slurm's commands are not on the PATH of this user: set JARVICE_SLURM_BIN_DIR"
         )
+    meant = kind(said)
+    if meant is None or (meant is Refused and reply.exit_code in _SIGNALS):
+        # Whether the job was accepted is not known: saying no would let it be sent twice.
+        meant = Unavailable
+    return meant(message)
+
+
+def kind(said: str) -> type[DownstreamError] | None:
+    """What Slurm's words stand for; None when they do not say whether it has refused."""
     if _UNREACHABLE.search(said):
-        return Unavailable(message)
-    for pattern, kind in _KINDS:
+        return Unavailable
+    for pattern, meant in _KINDS:
         if re.search(pattern, said, re.IGNORECASE):
-            return kind(message)
-    if reply.exit_code not in _SIGNALS and _REFUSAL.search(said):
-        return Refused(message)
-    # Whether the job was accepted is not known: saying no would let it be sent twice.
-    return Unavailable(message)
+            return meant
+    return Refused if _REFUSAL.search(said) else None
 
 
 def _words(reply: Completed) -> str:

@@ -27,7 +27,7 @@ class _Exit(IntEnum):
 
 
 class Unsettled(Exception):
-    """The name is claimed, and nobody knows yet under which id."""
+    """The job may have been accepted or not; if it was, nobody knows yet under which id."""
 
 
 @dataclass(frozen=True)

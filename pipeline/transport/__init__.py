@@ -1,4 +1,4 @@
-"""Bytes and time-outs: SSH and processes. Nothing here knows what Slurm is."""
+"""Bytes and time-outs: SSH, HTTP and processes. Nothing here knows what Slurm is."""
 
 from __future__ import annotations
 
@@ -28,3 +28,15 @@ class Limits:
 
     seconds: float = 15.0
     output_bytes: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class HttpReply:
+    """What an HTTP server has answered, whatever the status."""
+
+    status: int
+    body: bytes
+
+    def text(self) -> str:
+        """The body as text; bytes that are not UTF-8 are shown as such."""
+        return self.body.decode("utf-8", "replace")

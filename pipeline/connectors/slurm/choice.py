@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from pipeline.connectors.protocol import Connector
-from pipeline.connectors.slurm.cluster_host import ClusterHost
+from pipeline.connectors.protocol import Connector, Management
+from pipeline.connectors.slurm.cluster_host import ClusterHost, host_of
+from pipeline.connectors.slurm.homes import Homes, HomesByHost, HomesByPattern
 from pipeline.connectors.slurm.management_by_commands import ManagementByCommands
-from pipeline.connectors.slurm.owners_files import AsTheOwner
+from pipeline.connectors.slurm.management_by_slurmrestd import ManagementBySlurmrestd
+from pipeline.connectors.slurm.owners_files import AsTheEntryUser, AsTheOwner
+from pipeline.connectors.slurm.slurmrestd import Slurmrestd
 from pipeline.connectors.slurm.submission_by_sbatch import SubmissionBySbatch
+from pipeline.connectors.slurm.submission_by_slurmrestd import SubmissionBySlurmrestd
 from pipeline.errors import SettingsFault
 from pipeline.identity import UsersMapping, read_mapping
+from pipeline.render import PayloadRenderer
 from pipeline.settings import Settings
+from pipeline.slurm.api_versions import API_VERSIONS
+from pipeline.transport.ssh import Login, Tunnel
 
 
 def slurm_connector(settings: Settings) -> Connector:
     """The connector to a Slurm cluster.
 
     Raises:
-        SettingsFault: the users id mapping cannot be read, or a private key cannot be used.
+        SettingsFault: what it needs is not there or cannot be used.
     """
+    if settings.slurm_interface == "http":
+        return by_slurmrestd(settings)
     faults: list[str] = []
     users = UsersMapping({})
     try:
@@ -38,3 +47,37 @@ def by_sbatch(settings: Settings, users: UsersMapping) -> Connector:
     host = ClusterHost(settings, users.owners())
     files = AsTheOwner(settings.job_scratch_dir, users)
     return Connector(SubmissionBySbatch(host, users), ManagementByCommands(settings, host, files))
+
+
+def by_slurmrestd(settings: Settings) -> Connector:
+    """The ``http`` interface: managed with Slurm's commands, or with a service token without any SSH.
+
+    Raises:
+        SettingsFault: the private key, or a template of the site, cannot be used.
+    """
+    wanted = settings.slurmrestd_api_version
+    if wanted not in ("", "auto", *API_VERSIONS):
+        raise SettingsFault(
+            [
+                f"JARVICE_SLURMRESTD_API_VERSION: {wanted} is not one that this downstream speaks; "
+                f"it speaks {API_VERSIONS[-1]} to {API_VERSIONS[0]}"
+            ]
+        )
+    payloads = PayloadRenderer(settings)
+    entry = Login(settings.slurm_ssh_user, settings.slurm_ssh_pkey)
+    api = Slurmrestd(
+        settings, Tunnel(host_of(settings), entry) if settings.slurmrestd_route == "ssh" else None
+    )
+    homes: Homes = HomesByPattern(settings.slurm_user_home)
+    management: Management
+    if settings.slurm_service_token:
+        management = ManagementBySlurmrestd(settings, api, settings.slurm_service_token)
+    else:
+        host = ClusterHost(settings)
+        homes = homes if settings.slurm_user_home else HomesByHost(host)
+        files = AsTheEntryUser(entry, settings.job_scratch_dir, homes)
+        management = ManagementByCommands(settings, host, files)
+    submission = SubmissionBySlurmrestd(
+        api, payloads, homes, user_claims=settings.slurmrestd_user_claim, jobs=management.jobs
+    )
+    return Connector(submission, management)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from pipeline.connectors.slurm.cluster_host import login_of
+from pipeline.connectors.slurm.homes import Homes
 from pipeline.identity import UsersMapping
 from pipeline.job import JobFiles
 from pipeline.transport.ssh import Login
@@ -37,3 +38,20 @@ class AsTheOwner:
     def users(self) -> Iterable[str]:
         """Every mapped user."""
         return self._users.users()
+
+
+class AsTheEntryUser:
+    """Every user's files as the entry user, where the site lets it: nobody else has a login."""
+
+    def __init__(self, entry: Login, scratch: str, homes: Homes) -> None:
+        self._entry = entry
+        self._scratch = scratch
+        self._homes = homes
+
+    def reach(self, user: str, name: str) -> tuple[Login, JobFiles]:
+        """The entry user's login, and the job's files by their absolute paths."""
+        return self._entry, JobFiles(self._scratch or f"{self._homes.of(user)}/", name)
+
+    def users(self) -> Iterable[str]:
+        """Nobody: control folders are their owners' own."""
+        return ()

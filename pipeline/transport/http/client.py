@@ -11,7 +11,7 @@ import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from pipeline.errors import Unavailable
-from pipeline.transport import Limits
+from pipeline.transport import HttpReply, Limits
 from pipeline.transport.http.channels import ChannelAdapter, OpenChannel
 
 _PAUSES = (0.1, 0.4)
@@ -38,18 +38,6 @@ class HttpRequest:
     body: bytes = field(default=b"", repr=False)
     repeatable: bool = False
     """Whether asking twice does no harm."""
-
-
-@dataclass(frozen=True)
-class HttpReply:
-    """What was answered, whatever the status."""
-
-    status: int
-    body: bytes
-
-    def text(self) -> str:
-        """The body as text; bytes that are not UTF-8 are shown as such."""
-        return self.body.decode("utf-8", "replace")
 
 
 class HttpTransport:
@@ -125,7 +113,7 @@ def _body(reply: requests.Response, deadline: float, limits: Limits) -> bytes:
     for chunk in reply.iter_content(_CHUNK):
         body += chunk
         if len(body) > limits.output_bytes:
-            raise Unavailable(f"{reply.url}: the answer has more than {limits.output_bytes} bytes")
+            raise AnswerLost(f"the answer has more than {limits.output_bytes} bytes")
         if time.monotonic() > deadline:
             raise requests.Timeout
     return bytes(body)

@@ -1,0 +1,167 @@
+"""Managing jobs through slurmrestd with a service token, for sites that give no SSH at all."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import NoReturn, TypeVar
+
+from pipeline.connectors.slurm.slurmrestd import Slurmrestd
+from pipeline.errors import NotAllowed, NotAuthenticated, NotFound, OutOfReach, Refused, Unavailable
+from pipeline.identity import Owner
+from pipeline.job import JobStatus, Phase
+from pipeline.settings import Settings
+from pipeline.settings.token import Token, TokenFile
+from pipeline.slurm.rest.records import JobRecord
+from pipeline.slurm.rest.refusals import NoSuchPath
+from pipeline.slurm.rest.requests import (
+    AccountedJob,
+    CancelJob,
+    GetJob,
+    JobStates,
+    Ping,
+    ReleaseJob,
+    RestRequest,
+    ShowJob,
+)
+from pipeline.transport.http import AnswerLost
+
+_Answer = TypeVar("_Answer")
+
+_AT_A_TIME = 8
+"""Single jobs that are asked for at the same time; slurmrestd has 20 threads by default."""
+
+
+class ManagementBySlurmrestd:
+    """Implements ``Management``; what needs a job's files is out of its reach."""
+
+    def __init__(self, settings: Settings, api: Slurmrestd, token: Token | TokenFile) -> None:
+        self._api = api
+        self._token = token
+        self._prefix = settings.job_name_prefix
+        self._patience = settings.command_timeout
+        self._records: dict[str, JobRecord | None] = {}
+        """By id; None: a job that is not this portal's."""
+        self._polling = threading.Lock()
+        self._pool = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="slurmrestd")
+
+    def jobs(self) -> list[JobStatus]:
+        """``jobs/state``, and single jobs only where it has something new: never the list of all jobs."""
+        with self._polling:
+            states = self._ask(JobStates())
+            self._records = {job_id: job for job_id, job in self._records.items() if job_id in states}
+            self._read([job_id for job_id, state in states.items() if self._is_news(job_id, state)])
+            now = time.time()
+            found = [job.status(self._prefix, now) for job in self._records.values() if job]
+        return [job for job in found if job]
+
+    def ended(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
+        """Each one's own record, or its accounting record when slurmctld has forgotten it."""
+        found = [self._end_of(job) for job in jobs]
+        return [job for job in found if job]
+
+    def terminate(self, job_id: str) -> None:
+        """``DELETE job``; its answer does not tell, so the job is looked at after it."""
+        try:
+            self._ask(CancelJob(job_id))
+        except NotFound:
+            return
+        try:
+            job = self._ask(GetJob(job_id)).status("", time.time())
+        except NotFound:
+            return
+        if job and job.phase is not Phase.ENDED and job.state != "COMPLETING":
+            raise Refused(
+                f"slurmrestd took the order to end job {job_id}, and it is {job.state} all the same"
+            )
+
+    def release(self, job_id: str) -> None:
+        """``POST job`` with ``hold`` false."""
+        self._ask(ReleaseJob(job_id))
+
+    def events(self, job_id: str) -> str:
+        """The job's record."""
+        return self._ask(ShowJob(job_id))
+
+    def output(self, job: JobStatus, lines: int) -> NoReturn:
+        """There is no way to files through slurmrestd. Raises OutOfReach."""
+        raise OutOfReach(
+            "the job's output cannot be read: jobs are managed through slurmrestd "
+            "(JARVICE_SLURM_SERVICE_TOKEN), which does not show files"
+        )
+
+    def remove_files(self, job: JobStatus) -> NoReturn:
+        """There is no way to files through slurmrestd. Raises OutOfReach."""
+        raise OutOfReach("slurmrestd does not remove files")
+
+    def listing(self, path: str, details: bool) -> NoReturn:
+        """There is no way to files through slurmrestd. Raises OutOfReach."""
+        raise OutOfReach("pvcls: jobs are managed through slurmrestd, which does not show files")
+
+    def check(self) -> None:
+        """``ping``: whether slurmctld answers who has this token."""
+        self._ask(Ping())
+
+    def close(self) -> None:
+        """End the threads. The connections are closed by the submission."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _is_news(self, job_id: str, state: str) -> bool:
+        if job_id not in self._records:
+            return True
+        known = self._records[job_id]
+        return known is not None and known.state != state
+
+    def _read(self, job_ids: Iterable[str]) -> None:
+        """Read single jobs. Raises Unavailable when there are too many for now: the next poll goes on."""
+        asked = {self._pool.submit(self._look_up, job_id): job_id for job_id in job_ids}
+        done, left = wait(asked, timeout=self._patience)
+        for future in left:
+            future.cancel()
+        faults = [fault for fault in (future.exception() for future in done) if fault]
+        for future in done:
+            record, there = (None, False) if future.exception() else future.result()
+            if there:
+                self._records[asked[future]] = record
+        if faults:
+            raise faults[0]
+        if left:
+            raise Unavailable(f"slurmrestd: {len(left)} of {len(asked)} new jobs are not read yet")
+
+    def _look_up(self, job_id: str) -> tuple[JobRecord | None, bool]:
+        """A job if it is ours, and whether it is there at all."""
+        try:
+            record = self._ask(GetJob(job_id))
+        except NotFound:
+            return None, False
+        return (record if record.status(self._prefix, 0) else None), True
+
+    def _end_of(self, asked: JobStatus) -> JobStatus | None:
+        records = []
+        try:
+            records = [self._ask(GetJob(asked.job_id))]
+        except NotFound:
+            records = self._ask(AccountedJob(asked.job_id))
+        now = time.time()
+        jobs = [job for job in (record.status(self._prefix, now) for record in records) if job]
+        # A requeued job has a record for each of its runs: the last one counts.
+        latest = [job for job in jobs if job.name == asked.name][-1:]
+        return latest[0] if latest and latest[0].phase is Phase.ENDED else None
+
+    def _ask(self, request: RestRequest[_Answer]) -> _Answer:
+        """Ask as the service. Its token's faults are ours, not the caller's."""
+        try:
+            return self._api.ask(request, Owner("", token=self._token.current()))
+        except (NotAuthenticated, NotAllowed) as fault:
+            raise Unavailable(f"JARVICE_SLURM_SERVICE_TOKEN is not accepted: {fault.message}") from None
+        except (OSError, ValueError) as fault:
+            raise Unavailable(f"JARVICE_SLURM_SERVICE_TOKEN_FILE cannot be read: {fault}") from None
+        except NoSuchPath:
+            raise Unavailable(
+                "slurmrestd does not know what managing jobs needs (jobs/state, of Slurm 24.05 and newer), "
+                "or has changed its versions; without JARVICE_SLURM_SERVICE_TOKEN jobs are managed over SSH"
+            ) from None
+        except AnswerLost as lost:
+            raise Unavailable(str(lost)) from None

@@ -1,0 +1,123 @@
+"""One slurmrestd: which version of its API is spoken, who asks, and over which way."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TypeVar
+
+from pipeline.errors import Unavailable
+from pipeline.identity import Owner
+from pipeline.settings import Settings
+from pipeline.slurm.api_versions import API_VERSIONS
+from pipeline.slurm.rest.refusals import NoSuchPath
+from pipeline.slurm.rest.requests import Ping, RestRequest, headers
+from pipeline.transport import Limits
+from pipeline.transport.http import AnswerLost, HttpRequest, HttpTransport
+from pipeline.transport.ssh import Tunnel
+
+_log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+_NOBODY = {"X-SLURM-USER-NAME": "nobody", "X-SLURM-USER-TOKEN": "none"}
+"""Asks which versions there are. slurmrestd wants a token for that, and does not look at it."""
+
+_NOT_SERVED = 404
+
+
+class Slurmrestd:
+    """Asks slurmrestd. Safe for any number of threads."""
+
+    def __init__(self, settings: Settings, tunnel: Tunnel | None) -> None:
+        """``tunnel`` leads to it; without one it is asked straight."""
+        self.url = f"{settings.slurmrestd_addr}:{settings.slurmrestd_port}"
+        wanted = settings.slurmrestd_api_version
+        self._wanted = wanted if wanted not in ("", "auto") else None
+        self._limits = Limits(settings.command_timeout)
+        self._version: str | None = None
+        self._lock = threading.Lock()
+        self._tunnel = tunnel
+        self._http = HttpTransport(
+            self.url,
+            connections=settings.http_threads,
+            connect_timeout=settings.ssh_connect_timeout,
+            ca_file=settings.slurmrestd_ca_file,
+            through=tunnel.open if tunnel else None,
+        )
+
+    def version(self) -> str:
+        """The version of the API that is spoken: the one that is set, or the newest that both know.
+
+        Raises:
+            Unavailable: slurmrestd cannot be asked, or does not serve it.
+        """
+        with self._lock:
+            if self._version is None:
+                self._version = self._choose()
+                _log.info("slurmrestd at %s: API %s", self.url, self._version)
+            return self._version
+
+    def ask(self, request: RestRequest[_Answer], asker: Owner, version: str | None = None) -> _Answer:
+        """Send a request in the version that is spoken.
+
+        Raises:
+            AnswerLost: it can be done or not; never for a GET.
+            NoSuchPath: slurmrestd does not serve this version any more; ask for ``version`` again.
+            DownstreamError: as the request's answer does.
+        """
+        version = version or self.version()
+        try:
+            reply = self._http.ask(
+                HttpRequest(
+                    request.method,
+                    request.path(version),
+                    headers(version, asker),
+                    request.body(),
+                    repeatable=request.method == "GET",
+                ),
+                self._limits,
+            )
+            return request.parse(reply, version)
+        except NoSuchPath:
+            with self._lock:
+                self._version = None
+            raise
+
+    def check(self) -> None:
+        """Raises Unavailable when slurmrestd does not answer, or not in our version.
+
+        Without a token it answers at once, and does not bother slurmctld.
+        """
+        version = self.version()
+        self._http.ask(HttpRequest("GET", Ping().path(version), {}, repeatable=True), self._limits)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+        if self._tunnel:
+            self._tunnel.close()
+
+    def _choose(self) -> str:
+        if self._wanted and self._serves(self._wanted):
+            return self._wanted
+        served = [version for version in API_VERSIONS if self._serves(version)]
+        if self._wanted:
+            raise Unavailable(
+                f"JARVICE_SLURMRESTD_API_VERSION: slurmrestd at {self.url} does not serve {self._wanted}; "
+                f"of those that this downstream speaks it serves {', '.join(served) or 'none'}"
+            )
+        if not served:
+            raise Unavailable(
+                f"slurmrestd at {self.url} serves none of the API versions that this downstream speaks, "
+                f"{API_VERSIONS[-1]} to {API_VERSIONS[0]}"
+            )
+        return served[0]
+
+    def _serves(self, version: str) -> bool:
+        try:
+            reply = self._http.ask(
+                HttpRequest("GET", Ping().path(version), _NOBODY, repeatable=True), self._limits
+            )
+        except AnswerLost as lost:  # not for a GET
+            raise Unavailable(str(lost)) from None
+        return reply.status != _NOT_SERVED

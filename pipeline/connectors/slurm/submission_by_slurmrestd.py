@@ -1,0 +1,89 @@
+"""The ``http`` interface: slurmrestd, with the user's own bearer token."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from pipeline.connectors.slurm.homes import Homes
+from pipeline.connectors.slurm.sent_names import SentNames
+from pipeline.connectors.slurm.slurmrestd import Slurmrestd
+from pipeline.errors import NotAuthenticated, Unavailable
+from pipeline.identity import Owner, expired_since, owner_by_token
+from pipeline.job import JobStatus
+from pipeline.render import BatchScript, PayloadRenderer
+from pipeline.slurm.rest.refusals import NoSuchPath
+from pipeline.slurm.rest.requests import SubmitJob
+from pipeline.slurm.submission import Unsettled
+from pipeline.transport.http import AnswerLost
+
+
+class SubmissionBySlurmrestd:
+    """Implements ``Submission``."""
+
+    def __init__(
+        self,
+        api: Slurmrestd,
+        payloads: PayloadRenderer,
+        homes: Homes,
+        *,
+        user_claims: Sequence[str],
+        jobs: Callable[[], list[JobStatus]],
+    ) -> None:
+        """``jobs`` gives every job that Slurm knows, for names that were sent before."""
+        self._api = api
+        self._payloads = payloads
+        self._homes = homes
+        self._user_claims = user_claims
+        self._names = SentNames(jobs)
+
+    def owner_of(self, bearer: str) -> Owner:
+        """The user that the token names; slurmrestd decides whether to believe it."""
+        return owner_by_token(bearer, self._user_claims)
+
+    def submit(self, batch: BatchScript, owner: Owner) -> str:
+        """``POST job/submit`` with the owner's token; see ``SentNames`` for why it happens once."""
+        with self._names.turn(owner.user, batch.name) as earlier:
+            if earlier:
+                return earlier
+            job_id = self._send(batch, owner)
+            self._names.sent(owner.user, batch.name, job_id)
+            return job_id
+
+    def check(self) -> None:
+        """Whether slurmrestd answers, in the version that is spoken."""
+        self._api.check()
+
+    def close(self) -> None:
+        """Close the connections to slurmrestd."""
+        self._api.close()
+
+    def _send(self, batch: BatchScript, owner: Owner) -> str:
+        try:
+            return self._post(batch, owner, self._api.version())
+        except NoSuchPath:  # nothing was accepted: slurmrestd has another version since
+            pass
+        try:
+            return self._post(batch, owner, self._api.version())
+        except NoSuchPath:
+            raise Unavailable("slurmrestd does not serve the version of its API that it said") from None
+
+    def _post(self, batch: BatchScript, owner: Owner, version: str) -> str:
+        home = self._homes.of(owner.user)
+        payload = self._payloads.payload(batch, version, user=owner.user, home=home)
+        try:
+            return self._api.ask(SubmitJob(payload.body()), owner, version)
+        except (AnswerLost, Unsettled) as unknown:
+            self._names.cut_off(owner.user, batch.name)
+            raise Unavailable(
+                f"{unknown}; whether the job was accepted is not known yet, ask again"
+            ) from None
+        except NotAuthenticated as fault:
+            raise NotAuthenticated(fault.message + _expiry(owner.token)) from None
+
+
+def _expiry(token: str) -> str:
+    since = expired_since(token)
+    if since is None:
+        return ""
+    return time.strftime("; the bearer token has expired at %Y-%m-%dT%H:%M:%SZ", time.gmtime(since))

@@ -1,0 +1,107 @@
+"""What slurmrestd says of a job, in the forms of all API versions that we speak."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import Nonsense
+from pipeline.job import JobStatus, Phase
+from pipeline.slurm import hostlist, states
+from pipeline.slurm.commands import our_name
+
+_BASE_STATES = {
+    "PENDING", "RUNNING", "SUSPENDED", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL",
+    "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job, its owner, and its times in seconds since the epoch; 0: not yet."""
+
+    slurm_name: str
+    job_id: str
+    user: str
+    state: str
+    nodes: tuple[str, ...]
+    start: int
+    end: int
+
+    def status(self, prefix: str, now: float) -> JobStatus | None:
+        """The job as the use cases know it; None when it is not this portal's."""
+        name = our_name(self.slurm_name, prefix)
+        if name is None:
+            return None
+        phase = states.phase(self.state)
+        # A waiting job's start and a running one's end are the scheduler's guesses.
+        until = self.end if phase is Phase.ENDED else int(now)
+        begun = self.start if phase is not Phase.QUEUED else 0
+        return JobStatus(
+            name=name,
+            job_id=self.job_id,
+            owner=self.user,
+            state=self.state,
+            phase=phase,
+            elapsed=max(0, until - begun) if begun else 0,
+            nodes=self.nodes,
+        )
+
+
+def read_job(job: Mapping[str, Any]) -> JobRecord:
+    """A job of ``/slurm/<version>/job``. Raises Nonsense."""
+    return _read(
+        job, user="user_name", state=job.get("job_state"), times=job, start="start_time", end="end_time"
+    )
+
+
+def read_accounted(job: Mapping[str, Any]) -> JobRecord:
+    """A job of ``/slurmdb/<version>/job``. Raises Nonsense."""
+    state = job.get("state") or {}
+    times = job.get("time") or {}
+    return _read(job, user="user", state=state.get("current"), times=times, start="start", end="end")
+
+
+def read_state(state: object) -> str:
+    """The one word that squeue shows for a state, which is a word up to v0.0.39 and a list after that.
+
+    A flag such as COMPLETING goes before the state that it is a flag of.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    words = [state] if isinstance(state, str) else state
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"{state!r} is not a job's state")
+    flags = [word for word in words if word not in _BASE_STATES]
+    return str((flags or words)[0])
+
+
+def _read(
+    job: Mapping[str, Any], *, user: str, state: object, times: Mapping[str, Any], start: str, end: str
+) -> JobRecord:
+    try:
+        nodes = str(job.get("nodes") or "")
+        return JobRecord(
+            slurm_name=str(job["name"]),
+            job_id=str(int(job["job_id"])),
+            user=str(job[user]),
+            state=read_state(state),
+            nodes=hostlist.expand("" if nodes == "None assigned" else nodes),
+            start=_number(times.get(start)),
+            end=_number(times.get(end)),
+        )
+    except (KeyError, TypeError, ValueError) as fault:
+        raise Nonsense(f"slurmrestd: cannot read what it says of job {job.get('job_id')}: {fault}") from None
+
+
+def _number(value: object) -> int:
+    """A number, plain or as ``{"set", "infinite", "number"}``; 0 where there is none."""
+    if isinstance(value, Mapping):
+        value = value.get("number") if value.get("set") and not value.get("infinite") else 0
+    if value is None:
+        return 0
+    if not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is not a number")
+    return int(value)

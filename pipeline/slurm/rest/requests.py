@@ -1,0 +1,266 @@
+"""slurmrestd's requests: each one's path and the reading of its answer, side by side.
+
+Source: slurmrestd's OpenAPI documents, and what slurmrestd of Slurm 22.05, 24.11 and 26.05 really answers.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from pipeline.errors import Nonsense, NotFound, Unavailable
+from pipeline.identity import Owner
+from pipeline.slurm.rest.records import JobRecord, read_accounted, read_job, read_state
+from pipeline.slurm.rest.refusals import document, errors_of, fault
+from pipeline.slurm.submission import Unsettled
+from pipeline.transport import HttpReply
+
+Answer_co = TypeVar("Answer_co", covariant=True)
+
+
+class RestRequest(Protocol[Answer_co]):
+    """What is asked, in any version of the API, and what its reply means."""
+
+    @property
+    def method(self) -> str:
+        """The HTTP method; ``GET`` can be repeated without harm."""
+        ...
+
+    def path(self, version: str) -> str:
+        """The path in this version."""
+        ...
+
+    def body(self) -> bytes:
+        """JSON, or nothing."""
+        ...
+
+    def parse(self, reply: HttpReply, version: str) -> Answer_co:
+        """The answer. Raises a ``DownstreamError`` where the reply is none."""
+        ...
+
+
+def headers(version: str, asker: Owner) -> dict[str, str]:
+    """Who asks. slurmrestd of 22.05 wants the user's name too; later ones know it from the token."""
+    found = {
+        "X-SLURM-USER-TOKEN": asker.token,
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+    }
+    if version <= "v0.0.38":
+        found["X-SLURM-USER-NAME"] = asker.user
+    return found
+
+
+@dataclass(frozen=True)
+class SubmitJob:
+    """Post a payload. It is not repeatable: each one makes a job."""
+
+    payload: bytes = field(repr=False)
+    method: ClassVar[str] = "POST"
+
+    def path(self, version: str) -> str:
+        """The path in this version."""
+        return f"/slurm/{version}/job/submit"
+
+    def body(self) -> bytes:
+        """The payload."""
+        return self.payload
+
+    def parse(self, reply: HttpReply, version: str) -> str:
+        """The job's id. With an id the job was accepted, whatever the status and ``errors`` say.
+
+        A held job comes with error 2042, and a word that only slurmrestd does not know with status 500.
+
+        Raises:
+            Unsettled: the job may have been accepted or not.
+            NotAuthenticated, NotAllowed, Refused: it was not, in Slurm's own words.
+        """
+        try:
+            job_id = _job_id(reply)
+            if job_id:
+                return job_id
+            raise fault(reply, "slurmrestd", version)
+        except (Nonsense, Unavailable) as unknown:
+            raise Unsettled(unknown.message) from None
+
+
+@dataclass(frozen=True)
+class JobStates:
+    """The state of every job that slurmctld knows. Slurm 24.05 and newer have it.
+
+    For 10,000 jobs it takes 0.2 s, where ``GET jobs`` takes 10 s and has slurmrestd keep 1.5 GB.
+    """
+
+    method: ClassVar[str] = "GET"
+
+    def path(self, version: str) -> str:
+        """The path in this version."""
+        return f"/slurm/{version}/jobs/state"
+
+    def body(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def parse(self, reply: HttpReply, version: str) -> dict[str, str]:
+        """Job id to state. Tasks of arrays, whose ids are no numbers, are left out: none is ours."""
+        jobs = _jobs(reply, "slurmrestd: jobs/state", version)
+        try:
+            states = {str(job["job_id"]): read_state(job["state"]) for job in jobs}
+        except (KeyError, TypeError, ValueError) as broken:
+            raise Nonsense(f"slurmrestd: cannot read its jobs/state: {broken}") from None
+        return {job_id: state for job_id, state in states.items() if job_id.isdecimal()}
+
+
+@dataclass(frozen=True)
+class GetJob:
+    """One job that slurmctld knows."""
+
+    job_id: str
+    method: ClassVar[str] = "GET"
+
+    def path(self, version: str) -> str:
+        """The path in this version."""
+        return f"/slurm/{version}/job/{self.job_id}"
+
+    def body(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def parse(self, reply: HttpReply, version: str) -> JobRecord:
+        """The job. Raises NotFound, of one that slurmctld does not know any more too."""
+        return read_job(_one_job(reply, self.job_id, version))
+
+
+@dataclass(frozen=True)
+class ShowJob(GetJob):
+    """All that slurmctld says of a job."""
+
+    def parse(self, reply: HttpReply, version: str) -> str:  # type: ignore[override]
+        """Its record as indented JSON, without what is not set."""
+        return json.dumps(_set(_one_job(reply, self.job_id, version)), indent=2) + "\n"
+
+
+@dataclass(frozen=True)
+class AccountedJob:
+    """The accounting records of one job id, which can have been used before."""
+
+    job_id: str
+    method: ClassVar[str] = "GET"
+
+    def path(self, version: str) -> str:
+        """The path in this version."""
+        return f"/slurmdb/{version}/job/{self.job_id}"
+
+    def body(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def parse(self, reply: HttpReply, version: str) -> list[JobRecord]:
+        """The records, oldest first; none for an id that accounting does not know."""
+        return [
+            read_accounted(job)
+            for job in _jobs(reply, f"slurmrestd: accounting of job {self.job_id}", version)
+        ]
+
+
+@dataclass(frozen=True)
+class CancelJob:
+    """End a job. Up to v0.0.41 the answer is 200 whatever happened: look at the job's state after it."""
+
+    job_id: str
+    method: ClassVar[str] = "DELETE"
+
+    def path(self, version: str) -> str:
+        """The path in this version."""
+        return f"/slurm/{version}/job/{self.job_id}"
+
+    def body(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def parse(self, reply: HttpReply, version: str) -> None:
+        """Raises what Slurm said, as far as it says anything; an ended job is no error."""
+        if reply.status != 200 or errors_of(document(reply)):
+            raise fault(reply, f"slurmrestd: cancelling job {self.job_id}", version)
+
+
+@dataclass(frozen=True)
+class ReleaseJob:
+    """Release a held job."""
+
+    job_id: str
+    method: ClassVar[str] = "POST"
+
+    def path(self, version: str) -> str:
+        """The path in this version."""
+        return f"/slurm/{version}/job/{self.job_id}"
+
+    def body(self) -> bytes:
+        """What becomes of it."""
+        return b'{"hold":false}'
+
+    def parse(self, reply: HttpReply, version: str) -> None:
+        """Raises what Slurm said."""
+        if reply.status != 200 or errors_of(document(reply)):
+            raise fault(reply, f"slurmrestd: releasing job {self.job_id}", version)
+
+
+@dataclass(frozen=True)
+class Ping:
+    """Whether slurmctld answers who asks. slurmrestd says 200 in either case."""
+
+    method: ClassVar[str] = "GET"
+
+    def path(self, version: str) -> str:
+        """The path in this version."""
+        return f"/slurm/{version}/ping"
+
+    def body(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def parse(self, reply: HttpReply, version: str) -> None:
+        """Raises Unavailable when no slurmctld answers."""
+        if reply.status != 200:
+            raise fault(reply, "slurmrestd: ping", version)
+        pings = document(reply).get("pings") or []
+        if not any(ping.get("responding", ping.get("pinged") == "UP") for ping in pings):
+            said = "; ".join(
+                f"{ping.get('hostname')} {ping.get('status') or ping.get('pinged')}" for ping in pings
+            )
+            raise Unavailable(f"slurmrestd: slurmctld does not answer ({said})")
+
+
+def _job_id(reply: HttpReply) -> str:
+    try:
+        job_id = document(reply).get("job_id")
+    except Nonsense:
+        return ""
+    return str(job_id) if isinstance(job_id, int) and job_id > 0 else ""
+
+
+def _jobs(reply: HttpReply, doing: str, version: str) -> list[dict[str, Any]]:
+    found = document(reply) if reply.status == 200 else {"errors": [{}]}
+    jobs = found.get("jobs")
+    if errors_of(found) or not isinstance(jobs, list):
+        raise fault(reply, doing, version)
+    return [job for job in jobs if isinstance(job, dict)]
+
+
+def _one_job(reply: HttpReply, job_id: str, version: str) -> dict[str, Any]:
+    jobs = _jobs(reply, f"slurmrestd: job {job_id}", version)
+    for job in jobs:
+        if str(job.get("job_id")) == job_id:
+            return job
+    raise NotFound(f"slurmrestd: there is no job {job_id}")
+
+
+def _set(value: Any) -> Any:
+    """The value without its empty parts; a number that may be unset or infinite as one."""
+    if isinstance(value, dict):
+        if value.keys() == {"set", "infinite", "number"}:
+            return ("infinite" if value["infinite"] else value["number"]) if value["set"] else None
+        parts = {key: _set(part) for key, part in value.items()}
+        return {key: part for key, part in parts.items() if part not in (None, "", [], {})}
+    return [_set(part) for part in value] if isinstance(value, list) else value
