@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,32 @@ import click
 
 from pipeline import settings
 from pipeline.errors import CallerError, InvalidRequest
+from pipeline.identity import owner_by_token
+from pipeline.job import Job
 from pipeline.prepare import Preparer
-from pipeline.render import mask
+from pipeline.render import BatchScript, Payload, PayloadRenderer, mask
+from pipeline.settings import Settings
+from pipeline.slurm.api_versions import API_VERSIONS
 
 EXIT_WRONG_INPUT = 2
 
 _FILES = click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+
+
+_INTERFACE = click.option(
+    "--interface",
+    type=click.Choice(["cli", "http"]),
+    help="What is sent: a batch script (cli), or slurmrestd's payload (http). "
+    "Default: JARVICE_SLURM_INTERFACE.",
+)
+_API_VERSION = click.option(
+    "--api-version",
+    type=click.Choice(API_VERSIONS),
+    metavar="VERSION",
+    help=f"slurmrestd's API, {API_VERSIONS[-1]} to {API_VERSIONS[0]}. "
+    "Default: JARVICE_SLURMRESTD_API_VERSION, or the newest.",
 )
 
 
@@ -29,19 +49,37 @@ _FILES = click.argument(
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write <name>.sh files into this folder instead of printing.",
+    help="Write <name>.sh or <name>.json files into this folder instead of printing.",
 )
-def render(files: tuple[Path, ...], context: bool, show_secrets: bool, out: Path | None) -> None:
-    """Print the batch script that would be sent for each upstream form FILE (the args of /submit)."""
-    preparer = Preparer(settings.load(os.environ))
+@_INTERFACE
+@_API_VERSION
+def render(
+    files: tuple[Path, ...],
+    context: bool,
+    show_secrets: bool,
+    out: Path | None,
+    interface: str | None,
+    api_version: str | None,
+) -> None:
+    """Print what would be sent for each upstream form FILE (the args of /submit)."""
+    chosen = settings.load(os.environ)
+    preparer = Preparer(chosen)
+    payloads = _payloads(chosen, interface, api_version)
 
     def show(file: Path) -> None:
         job = preparer.check(_read(file))
-        # The context does not need the rendering: it is wanted most when a template fails.
-        text = json.dumps(preparer.context(job), indent=2) + "\n" if context else preparer.render(job).text
-        text = mask(text, () if show_secrets else job.secrets)
+        secrets = () if show_secrets else job.secrets
+        if context:
+            # It does not need the rendering: it is wanted most when a template fails.
+            text, kind = json.dumps(preparer.context(job), indent=2) + "\n", "json"
+        elif payloads:
+            payload = payloads.of(job, preparer.render(job))
+            text, kind = replace(payload, secrets=secrets).masked() + "\n", "json"
+        else:
+            text, kind = preparer.render(job).text, "sh"
+        text = mask(text, secrets)
         if out:
-            _write(out / f"{job.name}.{'json' if context else 'sh'}", text)
+            _write(out / f"{job.name}.{kind}", text)
         else:
             click.echo(text.encode("utf-8"), nl=False)
 
@@ -49,14 +87,64 @@ def render(files: tuple[Path, ...], context: bool, show_secrets: bool, out: Path
 
 
 @_FILES
-def validate(files: tuple[Path, ...]) -> None:
+@_INTERFACE
+@_API_VERSION
+def validate(files: tuple[Path, ...], interface: str | None, api_version: str | None) -> None:
     """Check each upstream form FILE as a submission would."""
-    preparer = Preparer(settings.load(os.environ))
+    chosen = settings.load(os.environ)
+    preparer = Preparer(chosen)
+    payloads = _payloads(chosen, interface, api_version)
 
     def check(file: Path) -> None:
-        click.echo(f"{file}: valid, job {preparer.prepare(_read(file)).job.name}")
+        job, batch = preparer.prepare(_read(file))
+        if payloads:
+            payloads.of(job, batch)
+        click.echo(f"{file}: valid, job {job.name}")
 
     _for_each(files, check)
+
+
+class _Payloads:
+    """Payloads as far as they can be known without the cluster; says what is assumed, once."""
+
+    def __init__(self, chosen: Settings, version: str) -> None:
+        self._settings = chosen
+        self._version = version
+        self._renderer = PayloadRenderer(chosen)
+        self._has_said: set[str] = set()
+
+    def of(self, job: Job, batch: BatchScript) -> Payload:
+        """The payload of a job. Raises as a submission does."""
+        try:
+            user = owner_by_token(job.bearer, self._settings.slurmrestd_user_claim).user
+        except CallerError:
+            user = "user"
+            self._note(f"a bearer token names no user of the cluster; {user!r} is assumed")
+        pattern = self._settings.slurm_user_home or "/home/%u"
+        if not self._settings.slurm_user_home:
+            self._note(f"home folders are assumed to be {pattern}; a submission asks the cluster for them")
+        home = pattern.replace("%u", user)
+        return self._renderer.payload(batch, self._version, user=user, home=home)
+
+    def _note(self, text: str) -> None:
+        if text not in self._has_said:
+            self._has_said.add(text)
+            click.echo(f"note: {text}", err=True)
+
+
+def _payloads(chosen: Settings, interface: str | None, api_version: str | None) -> _Payloads | None:
+    """What makes payloads; None when batch scripts are sent. Raises SettingsFault."""
+    if (interface or ("http" if api_version else chosen.slurm_interface)) == "cli":
+        if api_version:
+            raise click.UsageError("--api-version goes with --interface http")
+        return None
+    version = api_version or chosen.slurmrestd_api_version
+    if version in ("", "auto"):
+        version = API_VERSIONS[0]
+        click.echo(
+            f"note: {version} is shown; a submission asks slurmrestd for the newest that both know", err=True
+        )
+    return _Payloads(chosen, version)
 
 
 def _for_each(files: tuple[Path, ...], action: Callable[[Path], None]) -> None:

@@ -15,7 +15,6 @@ from pipeline.errors import SettingsFault
 from pipeline.identity import UsersMapping, read_mapping
 from pipeline.render import PayloadRenderer
 from pipeline.settings import Settings
-from pipeline.slurm.api_versions import API_VERSIONS
 from pipeline.transport.ssh import Login, Tunnel
 
 
@@ -53,16 +52,8 @@ def by_slurmrestd(settings: Settings) -> Connector:
     """The ``http`` interface: managed with Slurm's commands, or with a service token without any SSH.
 
     Raises:
-        SettingsFault: the private key, or a template of the site, cannot be used.
+        SettingsFault: the private key, the API version or a template of the site cannot be used.
     """
-    wanted = settings.slurmrestd_api_version
-    if wanted not in ("", "auto", *API_VERSIONS):
-        raise SettingsFault(
-            [
-                f"JARVICE_SLURMRESTD_API_VERSION: {wanted} is not one that this downstream speaks; "
-                f"it speaks {API_VERSIONS[-1]} to {API_VERSIONS[0]}"
-            ]
-        )
     payloads = PayloadRenderer(settings)
     entry = Login(settings.slurm_ssh_user, settings.slurm_ssh_pkey)
     api = Slurmrestd(
