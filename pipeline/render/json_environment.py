@@ -8,14 +8,14 @@ filter ``verbatim``, which says so in plain sight.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from jinja2.exceptions import TemplateRuntimeError
 
-from pipeline.render.templates import loader
+from pipeline.render.templates import EXTENSIONS, loader
 
 
 class JsonText(str):
@@ -43,14 +43,20 @@ def json_environment(site: Path | None) -> Environment:
         autoescape=False,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=EXTENSIONS,
     )
-    environment.filters.update(verbatim=verbatim)
+    environment.filters.update(verbatim=verbatim, assignments=assignments)
     return environment
 
 
 def verbatim(value: object) -> JsonText:
     """The value as it is, for text that is JSON already."""
     return JsonText(value)
+
+
+def assignments(variables: Mapping[str, object]) -> list[str]:
+    """``["NAME=value", ...]`` of a mapping."""
+    return [f"{name}={value}" for name, value in variables.items()]
 
 
 def _finalize(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,7 @@ from pipeline.render.templates import place, template_faults
 from pipeline.settings import Settings
 from pipeline.shipped import schema
 from pipeline.slurm import directives
+from pipeline.slurm.api_versions import API_VERSIONS
 from pipeline.slurm.options import OptionFault, Options
 
 
@@ -44,7 +46,14 @@ class PayloadRenderer:
     """Renders payloads with the site's templates, or the shipped ones where the site has none."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises SettingsFault when the site's templates cannot be used."""
+        """Raises SettingsFault when the API version or the site's templates cannot be used."""
+        if settings.slurmrestd_api_version not in ("", "auto", *API_VERSIONS):
+            raise SettingsFault(
+                [
+                    f"JARVICE_SLURMRESTD_API_VERSION: {settings.slurmrestd_api_version} is not one that this "
+                    f"downstream speaks; it speaks {API_VERSIONS[-1]} to {API_VERSIONS[0]}"
+                ]
+            )
         self._settings = settings
         self._environment = json_environment(settings.templates_dir)
         faults = settings.templates_dir and template_faults(self._environment, settings.templates_dir)
@@ -58,7 +67,7 @@ class PayloadRenderer:
             InvalidJob: the job asks for what this version has no field for, or with a wrong value.
             TemplateFault: a template is missing or wrong, or its options are.
         """
-        options = Options(directives.read(batch.text), datetime.now().astimezone())
+        options = Options(directives.read(batch.text), datetime.now())
         template = f"slurmrestd/{version}.json.j2"
         variables = {
             "options": options,
@@ -80,8 +89,7 @@ class PayloadRenderer:
                 mask(f"template {place(fault, template)}: {fault}", batch.secrets), job=batch.name
             ) from fault
         for option in options.left:
-            unknown = f"supported by slurmrestd {version}, which has no field for sbatch's --{option}"
-            raise _at_fault(batch, OptionFault(option, unknown))
+            raise _at_fault(batch, _lost(option, version))
         return Payload(version, _document(text, template, version, batch.name), batch.secrets)
 
     def _job_environment(self, user: str, home: str) -> dict[str, str]:
@@ -96,10 +104,21 @@ class PayloadRenderer:
             "LOGNAME": user,
             "SHELL": "/bin/bash",
             "LANG": "C.UTF-8",
+            "SLURM_SUBMIT_DIR": home,  # sbatch's own: where it was called
         }
         if self._settings.slurm_conf:
             environment["SLURM_CONF"] = self._settings.slurm_conf
         return environment
+
+
+def _lost(option: str, version: str) -> OptionFault:
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", option):
+        return OptionFault(
+            option, "of the form --option=value, which is what slurmrestd's payload is made from"
+        )
+    return OptionFault(
+        option, f"supported by slurmrestd {version}, which has no field for sbatch's --{option}"
+    )
 
 
 def _at_fault(batch: BatchScript, fault: OptionFault) -> DownstreamError:
@@ -109,7 +128,8 @@ def _at_fault(batch: BatchScript, fault: OptionFault) -> DownstreamError:
         return InvalidJob(
             devices.FIELD, value=f"sbatch_{fault.option}={value}", expected=fault.expected, job=batch.name
         )
-    line = f"#SBATCH --{fault.option}" + (f"={value}" if value else "")
+    dashes = "" if fault.option.startswith("-") else "--"
+    line = f"#SBATCH {dashes}{fault.option}" + (f"={value}" if value else "")
     return TemplateFault(
         mask(f"the batch script's line '{line}' is not {fault.expected}", batch.secrets), job=batch.name
     )
@@ -143,7 +163,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _said(wrong: ValidationError) -> str:
     """What the schema says against a value, without the value."""
     if wrong.validator == "additionalProperties" and isinstance(wrong.instance, dict):
-        known = wrong.schema.get("properties", {})
+        known = wrong.schema.get("properties", {}) if isinstance(wrong.schema, dict) else {}
         fields = ", ".join(sorted(set(wrong.instance) - set(known)))
         return f"has what slurmrestd does not know: {fields}"
     return f"does not keep to its schema: {wrong.validator} {json.dumps(wrong.validator_value)[:200]}"

@@ -16,7 +16,7 @@ from jinja2 import Environment, StrictUndefined
 from jinja2.exceptions import TemplateRuntimeError
 
 from pipeline import shell
-from pipeline.render.templates import loader
+from pipeline.render.templates import EXTENSIONS, loader
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BARE = re.compile(r"[A-Za-z0-9_./:,=@%+~^&|!*\[\]()-]+")
@@ -50,6 +50,7 @@ def shell_environment(site: Path | None) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        extensions=EXTENSIONS,
     )
     environment.filters.update(verbatim=verbatim, directive=directive, words=words, boundary=shell.boundary)
     return environment

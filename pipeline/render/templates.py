@@ -19,6 +19,10 @@ from jinja2 import (
 from pipeline.shipped import folder
 
 
+EXTENSIONS = ("jinja2.ext.do",)
+"""What every template may use besides Jinja's own language; each site template is read with it."""
+
+
 def loader(site: Path | None) -> BaseLoader:
     """The site's folder first, then the shipped one; ``shipped/`` is always the shipped one."""
     shipped = FileSystemLoader(folder("templates"))
@@ -55,22 +59,36 @@ def template_faults(environment: Environment, site: Path) -> list[str]:
 
 
 def _unused_blocks(environment: Environment, tree: nodes.Template) -> list[str]:
-    parents = [
-        node.template.value.removeprefix("shipped/")
-        for node in tree.find_all(nodes.Extends)
-        if isinstance(node.template, nodes.Const) and node.template.value.startswith("shipped/")
-    ]
-    if not parents:
+    extended = [name for name in _parents(tree) if name.startswith("shipped/")]
+    if not extended:
         return []
-    shipped = folder("templates") / parents[0]
-    if not shipped.is_file():
-        return [f"extends shipped/{parents[0]}, which is not there"]
-    parent = environment.parse(shipped.read_text(encoding="utf-8"))
-    known = {block.name for block in parent.find_all(nodes.Block)}
+    if not _shipped(extended[0]).is_file():
+        return [f"extends {extended[0]}, which is not there"]
+    known = _blocks(environment, extended[0])
     faults = []
     for block in tree.body:
         if isinstance(block, nodes.Block) and block.name not in known:
             near = difflib.get_close_matches(block.name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
-            faults.append(f"line {block.lineno}: shipped/{parents[0]} has no block {block.name}; {hint}")
+            faults.append(f"line {block.lineno}: {extended[0]} has no block {block.name}; {hint}")
     return faults
+
+
+def _blocks(environment: Environment, name: str) -> set[str]:
+    """The blocks of a shipped template and of those that it extends."""
+    tree = environment.parse(_shipped(name).read_text(encoding="utf-8"))
+    return {block.name for block in tree.find_all(nodes.Block)}.union(
+        *(_blocks(environment, parent) for parent in _parents(tree))
+    )
+
+
+def _parents(tree: nodes.Template) -> list[str]:
+    return [
+        node.template.value
+        for node in tree.find_all(nodes.Extends)
+        if isinstance(node.template, nodes.Const) and isinstance(node.template.value, str)
+    ]
+
+
+def _shipped(name: str) -> Path:
+    return folder("templates") / name.removeprefix("shipped/")
