@@ -12,8 +12,8 @@ The doors decide how an error is shown; the tree decides what it means::
     |   |-- NotFound            404    no such job, output, method
     |   |   `-- OutOfReach             there may be, but this downstream cannot get at it
     |   `-- JobNotOver          409    the question can only be answered when the job is over
-    |-- Refused                 422    Slurm said no, in its own words
-    |   |-- AccountRefused             the user, account or association
+    |-- Refused                 400    Slurm said no, in its own words
+    |   |-- AccountRefused      403    the user, account or association
     |   |-- QosRefused                 the quality of service or one of its limits
     |   `-- PartitionRefused           the partition or one of its limits
     |-- Nonsense                502    the cluster answered what cannot be read
@@ -115,11 +115,13 @@ class JobNotOver(CallerError):
 class Refused(DownstreamError):
     """Slurm said no, and asking again will not help; the message is in its own words."""
 
-    status = 422
+    status = 400
 
 
 class AccountRefused(Refused):
     """The user, its account or their association is refused."""
+
+    status = 403
 
 
 class QosRefused(Refused):
