@@ -120,23 +120,25 @@ class ManagementBySlurmrestd:
         done, left = wait(asked, timeout=self._patience)
         for future in left:
             future.cancel()
-        faults = [fault for fault in (future.exception() for future in done) if fault]
+        faults = []
         for future in done:
-            record, there = (None, False) if future.exception() else future.result()
-            if there:
-                self._records[asked[future]] = record
+            fault = future.exception()
+            if fault:
+                faults.append(fault)
+            else:
+                self._records[asked[future]] = future.result()
         if faults:
             raise faults[0]
         if left:
             raise Unavailable(f"slurmrestd: {len(left)} of {len(asked)} new jobs are not read yet")
 
-    def _look_up(self, job_id: str) -> tuple[JobRecord | None, bool]:
-        """A job if it is ours, and whether it is there at all."""
+    def _look_up(self, job_id: str) -> JobRecord | None:
+        """A job if it is ours. jobs/state shows ids of jobs that PrivateData hides: those are not."""
         try:
             record = self._ask(GetJob(job_id))
         except NotFound:
-            return None, False
-        return (record if record.status(self._prefix, 0) else None), True
+            return None
+        return record if record.status(self._prefix, 0) else None
 
     def _end_of(self, asked: JobStatus) -> JobStatus | None:
         records = []

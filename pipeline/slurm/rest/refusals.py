@@ -30,6 +30,8 @@ _NOT_FOUND = {2017}
 _SLURMCTLD = range(2000, 3000)
 _PARSER = range(9000, 10000)
 """slurmrestd cannot read what we sent, and passes nothing on."""
+_EPERM = 1
+"""What slurmrestd of 26.05 says of a job that is to be cancelled while slurmctld is away."""
 _GATEWAY = {502, 503, 504}
 _SAYS_NOTHING = {"Batch job submission failed", "Unspecified error"}
 
@@ -87,7 +89,7 @@ def _kind(status: int, numbers: set[int], said: str, version: str) -> type[Downs
         return NotAllowed
     if numbers & _NOT_FOUND:
         return NotFound
-    if status in _GATEWAY:
+    if status in _GATEWAY or _EPERM in numbers:
         return Unavailable
     # Whoever has answered with one of these has not done what was asked.
     refused = any(number in _SLURMCTLD or number in _PARSER for number in numbers)

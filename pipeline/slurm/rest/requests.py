@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from pipeline.errors import Nonsense, NotFound, Unavailable
+from pipeline.errors import Nonsense, NotFound, Refused, Unavailable
 from pipeline.identity import Owner
 from pipeline.slurm.rest.records import JobRecord, read_accounted, read_job, read_state
 from pipeline.slurm.rest.refusals import document, errors_of, fault
@@ -17,6 +17,9 @@ from pipeline.slurm.submission import Unsettled
 from pipeline.transport import HttpReply
 
 Answer_co = TypeVar("Answer_co", covariant=True)
+
+_OVER = (2017, 2021)
+"""Error codes of a job that cannot be ended: it is not there, it has ended."""
 
 
 class RestRequest(Protocol[Answer_co]):
@@ -180,9 +183,15 @@ class CancelJob:
         return b""
 
     def parse(self, reply: HttpReply, version: str) -> None:
-        """Raises what Slurm said, as far as it says anything; an ended job is no error."""
-        if reply.status != 200 or errors_of(document(reply)):
-            raise fault(reply, f"slurmrestd: cancelling job {self.job_id}", version)
+        """Raises what Slurm said, as far as it says anything; an ended or unknown job is no error."""
+        doing = f"slurmrestd: cancelling job {self.job_id}"
+        found = document(reply)
+        if reply.status != 200 or errors_of(found):
+            raise fault(reply, doing, version)
+        for each in found.get("status") or []:
+            error = each.get("error") or {}
+            if error.get("code") not in (0, None, *_OVER):
+                raise Refused(f"{doing}: {error.get('string') or error.get('code')}")
 
 
 @dataclass(frozen=True)
@@ -225,11 +234,16 @@ class Ping:
         if reply.status != 200:
             raise fault(reply, "slurmrestd: ping", version)
         pings = document(reply).get("pings") or []
-        if not any(ping.get("responding", ping.get("pinged") == "UP") for ping in pings):
+        if not any(_is_up(ping) for ping in pings):
             said = "; ".join(
                 f"{ping.get('hostname')} {ping.get('status') or ping.get('pinged')}" for ping in pings
             )
             raise Unavailable(f"slurmrestd: slurmctld does not answer ({said})")
+
+
+def _is_up(ping: dict[str, Any]) -> bool:
+    """v0.0.42 and newer say ``responding``, older ones ``pinged``, and v0.0.38 ``ping``."""
+    return bool(ping.get("responding", "UP" in (ping.get("pinged"), ping.get("ping"))))
 
 
 def _job_id(reply: HttpReply) -> str:
