@@ -101,8 +101,9 @@ class ManagementBySlurmrestd:
         raise OutOfReach("pvcls: jobs are managed through slurmrestd, which does not show files")
 
     def check(self) -> None:
-        """``ping``: whether slurmctld answers who has this token."""
+        """Whether slurmctld answers who has this token, and slurmrestd has what polls need."""
         self._ask(Ping())
+        self._ask(JobStates(only="1"))
 
     def close(self) -> None:
         """End the threads. The connections are closed by the submission."""

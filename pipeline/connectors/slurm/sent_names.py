@@ -40,6 +40,7 @@ class SentNames:
         self._cut_off: dict[_Key, float] = {}
         self._turns = Turns()
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
         self._has_looked = False
 
     @contextmanager
@@ -63,25 +64,34 @@ class SentNames:
             self._cut_off[owner, name] = self._clock()
 
     def _id_of(self, key: _Key) -> str | None:
-        with self._lock:
-            when, known = self._cut_off.get(key), self._ids.get(key)
-            if known or (when is None and self._has_looked):
-                return known
+        known, cut_off = self._memory_of(key)
+        if known or (self._has_looked and cut_off is None):
+            return known
         # Another process may have sent it: an earlier one of this service, or a request that was cut off.
-        found = {(job.owner, job.name): job.job_id for job in self._jobs()}
-        with self._lock:
+        with self._looking:
+            known, cut_off = self._memory_of(key)
+            if known or (self._has_looked and cut_off is None):
+                return known  # somebody has looked meanwhile
+            found = {(job.owner, job.name): job.job_id for job in self._jobs()}
+            with self._lock:
+                for each, job_id in found.items():
+                    self._remember(each, job_id)
             self._has_looked = True
-            for each, job_id in found.items():
-                self._remember(each, job_id)
-            if key in found or when is None:
-                return found.get(key)
-            if self._clock() - when < SETTLED_AFTER:
-                raise Unavailable(
-                    "an earlier request of this name was cut off and may still be under way; "
-                    f"it is settled {SETTLED_AFTER} s after that, ask again"
-                )
+        if key in found or cut_off is None:
+            return found.get(key)
+        if self._clock() - cut_off < SETTLED_AFTER:
+            raise Unavailable(
+                "an earlier request of this name was cut off and may still be under way; "
+                f"it is settled {SETTLED_AFTER} s after that, ask again"
+            )
+        with self._lock:
             del self._cut_off[key]
         return None
+
+    def _memory_of(self, key: _Key) -> tuple[str | None, float | None]:
+        """The id under which it was sent, and when a request of it was cut off."""
+        with self._lock:
+            return self._ids.get(key), self._cut_off.get(key)
 
     def _remember(self, key: _Key, job_id: str) -> None:
         self._cut_off.pop(key, None)
