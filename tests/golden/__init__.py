@@ -4,5 +4,7 @@
 differ from the defaults; ``<case>.sh`` is the batch script that must come of it, secrets masked.
 The forms in ``examples/upstream`` are cases too: their scripts are ``<example>.sh`` here.
 
+``payloads/<case>.<version>.json`` is the payload that takes the script to slurmrestd, without repeating it.
+
 After a change that is meant: ``python3 -m tests.golden.rewrite``, and read the difference.
 """

@@ -1,51 +1,23 @@
-"""Payloads for slurmrestd, in each version of its API."""
+"""Payloads for slurmrestd: the script, the environment, a site's templates, faults and secrets."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipeline.errors import InvalidJob, SettingsFault, TemplateFault
-from pipeline.render import BatchScript, Payload, PayloadRenderer, Renderer
+from pipeline.errors import SettingsFault, TemplateFault
+from pipeline.render import PayloadRenderer, Renderer
 from pipeline.settings import Settings
 from pipeline.shipped import folder, schema
 from pipeline.slurm.api_versions import API_VERSIONS
-from tests.harness.jobs import JOB, NAME, job
+from tests.harness.jobs import NAME, job
+from tests.harness.payloads import batch, environment, payload
 
 SECRET = "hunter\"2's $x é\n"
 EXTENDS = '{% extends "shipped/slurmrestd/job.json.j2" %}\n'
-
-
-def batch(settings: Settings, options: Mapping[str, str | bool]) -> BatchScript:
-    asked = {name.replace("_", "-"): value for name, value in options.items()}
-    return Renderer(settings).batch_script(job(resources=replace(JOB.resources, sbatch_options=asked)))
-
-
-def payload(
-    version: str, settings: Settings | None = None, options: Mapping[str, str | bool] | None = None
-) -> Payload:
-    settings = settings or Settings()
-    script = batch(settings, options or {})
-    return PayloadRenderer(settings).payload(script, version, user="kirby", home="/home/kirby")
-
-
-def fields(version: str, **options: str | bool) -> dict[str, Any]:
-    """What the options add to a job's payload, but for the batch script and the environment."""
-    plain, asked = payload(version).document["job"], payload(version, options=options).document["job"]
-    return {
-        name: value for name, value in asked.items() if plain.get(name) != value and name != "environment"
-    }
-
-
-def environment(version: str, settings: Settings | None = None, **options: str | bool) -> dict[str, str]:
-    found = payload(version, settings, options).document["job"]["environment"]
-    return found if isinstance(found, dict) else dict(entry.split("=", 1) for entry in found)
 
 
 def site(tmp_path: Path, **templates: str) -> Settings:
@@ -84,115 +56,6 @@ def test_the_environment_is_that_of_a_login(version: str) -> None:
     assert (ours["SHELL"], ours["LANG"], ours["SLURM_CONF"]) == ("/bin/bash", "C.UTF-8", "/etc/s.conf")
     assert "SLURM_JWT" not in ours
     assert "SLURM_CONF" not in environment(version)
-
-
-@pytest.mark.parametrize("version", API_VERSIONS)
-def test_the_environment_has_what_srun_reads_there(version: str) -> None:
-    ours = environment(version, gpus_per_node="a100:2", cpus_per_task="3")
-    assert (ours["SLURM_GPUS_PER_NODE"], ours["SLURM_CPUS_PER_TASK"]) == ("a100:2", "3")
-    assert ours["SLURM_NTASKS_PER_NODE"] == "1"
-
-
-@pytest.mark.parametrize(
-    ("options", "new", "old"),
-    [
-        (
-            {"mem": "1500K"},
-            {"memory_per_node": {"set": True, "infinite": False, "number": 2}},
-            {"memory_per_node": 2},
-        ),
-        (
-            {"time": "UNLIMITED"},
-            {"time_limit": {"set": True, "infinite": True, "number": 0}},
-            {"time_limit": 0},
-        ),
-        ({"exclusive": True}, {"shared": ["none"]}, {"exclusive": "exclusive"}),
-        ({"oversubscribe": True}, {"shared": ["oversubscribe"]}, {"oversubscribe": True}),
-        ({"no_requeue": True}, {"requeue": False}, {"no_requeue": True}),
-        ({"spread_job": True}, {"flags": ["SPREAD_JOB"]}, {"spread_job": True}),
-        ({"nodelist": "n[1-2]"}, {"required_nodes": ["n1", "n2"]}, {"nodelist": "n[1-2]"}),
-        ({"open_mode": "append"}, {"open_mode": ["APPEND"]}, {"open_mode": "append"}),
-        ({"mail_type": "END,FAIL"}, {"mail_type": ["END", "FAIL"]}, {"mail_type": "END,FAIL"}),
-        ({"gpus": "2"}, {"tres_per_job": "gres/gpu:2"}, {"gpus": "2"}),
-        ({"gres": "gpu:1", "gpus_per_node": "2"}, {"tres_per_node": "gres/gpu:2,gres/gpu:1"}, None),
-        ({"gres": "none"}, {}, {"gres": "none"}),
-        ({"no_kill": True}, {"kill_on_node_fail": False}, {"no_kill": "set"}),
-        ({"hold": True, "priority": "5"}, {"hold": True}, None),
-        ({"comment": 'a "b" \\'}, {"comment": 'a "b" \\'}, {"comment": 'a "b" \\'}),
-    ],
-    ids=str,
-)
-def test_options_in_their_fields(options: Any, new: dict[str, Any], old: dict[str, Any] | None) -> None:
-    for version in API_VERSIONS[:-2]:
-        assert fields(version, **options) == new
-    if old is not None:
-        assert fields("v0.0.38", **options) == old
-
-
-def test_what_changed_between_versions() -> None:
-    assert fields("v0.0.39", gpus="2") == {"tres_per_job": "gres:gpu:2"}
-    assert fields("v0.0.39", gres_flags="disable-binding") == {"flags": ["GRED_BINDING_DISABLED"]}
-    assert isinstance(fields("v0.0.39", begin="now")["begin_time"], int)
-    assert fields("v0.0.40", cores_per_socket="2") == fields("v0.0.45", cores_per_socket="2")
-    assert fields("v0.0.41", exclusive="topo") == {"shared": ["topo"]}
-    assert fields("v0.0.41", stepmgr="") == {"flags": ["STEPMGR_ENABLED"]}
-    assert fields("v0.0.41", distribution="cyclic:block") == {"distribution": "cyclic:block"}
-    assert fields("v0.0.42", oom_kill_step="1") == {"oom_kill_step": 1}
-    assert fields("v0.0.44", spread_segments="") == {"flags": ["SPREAD_SEGMENTS"]}
-
-
-def test_what_each_task_gets_is_bound_to_it() -> None:
-    made = fields("v0.0.42", gpus_per_task="a100:2", cpus_per_task="3")
-    assert made == {
-        "cpus_per_task": 3,
-        "tres_per_task": "cpu=3,gres/gpu:a100=2",
-        "tres_bind": "gres/gpu:per_task:2",
-        "flags": ["EXACT_CPU_COUNT_REQUESTED"],
-    }
-    assert fields("v0.0.42", tres_per_task="cpu:3")["cpus_per_task"] == 3
-
-
-@pytest.mark.parametrize(
-    ("version", "option", "value"),
-    [
-        ("v0.0.40", "get-user-env", True),
-        ("v0.0.40", "distribution", "block"),
-        ("v0.0.39", "tres-per-task", "gres/gpu:1"),
-        ("v0.0.38", "ntasks-per-gpu", "1"),
-        ("v0.0.38", "extra", "x"),
-        ("v0.0.41", "cores-per-socket", "1"),
-        ("v0.0.43", "cores-per-socket", "1"),
-        ("v0.0.45", "no-such-option", "1"),
-    ],
-)
-def test_an_option_without_a_field_is_the_callers_fault(version: str, option: str, value: str | bool) -> None:
-    with pytest.raises(InvalidJob) as fault:
-        payload(version, options={option: value})
-    shown = "" if value is True else value
-    assert fault.value.job == NAME
-    assert fault.value.message == (
-        f"JOBOBJ_DEVICES: 'sbatch_{option}={shown}' is not supported by slurmrestd {version}, "
-        f"which has no field for sbatch's --{option}"
-    )
-
-
-@pytest.mark.parametrize("version", API_VERSIONS)
-@pytest.mark.parametrize(
-    ("option", "value", "said"),
-    [
-        ("nice", "abc", "a whole number"),
-        ("time", "soon", "MINUTES"),
-        ("mem", "lots", "a size such as 500M or 4G"),
-        ("open-mode", "w", "one of append, truncate"),
-        ("kill-on-invalid-dep", "maybe", "one of yes, no"),
-        ("exclusive", "nobody", "one of exclusive, oversubscribe, user, mcs"),
-    ],
-)
-def test_a_value_that_sbatch_would_not_read_is_the_callers_fault(
-    version: str, option: str, value: str, said: str
-) -> None:
-    with pytest.raises(InvalidJob, match=f"^JOBOBJ_DEVICES: 'sbatch_{option}={value}' is not {said}"):
-        payload(version, options={option: value})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,143 @@
+#!/bin/bash
+#SBATCH --job-name=jarvice_20240102030405-ABCDE-options-demo_s1
+#SBATCH --output=.jarvice/20240102030405-ABCDE-options-demo_s1.out
+#SBATCH --nodes=2
+#SBATCH --ntasks=8
+#SBATCH --ntasks-per-node=4
+#SBATCH --time=01:30:30
+#SBATCH --licenses=feat:2,feat3:1
+#SBATCH --exclusive=user
+#SBATCH --account=physics
+#SBATCH --comment="a \"b\" é"
+#SBATCH --constraint=a100&ib
+#SBATCH --cpus-per-task=2
+#SBATCH --dependency=afterok:7
+#SBATCH --exclude=n[1-2]
+#SBATCH --gpu-bind=closest
+#SBATCH --gpus-per-task=a100:1
+#SBATCH --gres=tmpfs:1G
+#SBATCH --gres-flags=disable-binding
+#SBATCH --kill-on-invalid-dep=yes
+#SBATCH --mail-type=END,FAIL
+#SBATCH --mail-user=me@example.com
+#SBATCH --mem-per-cpu=1500K
+#SBATCH --nice=-5
+#SBATCH --no-kill
+#SBATCH --no-requeue
+#SBATCH --open-mode=append
+#SBATCH --priority=7
+#SBATCH --signal=R:USR1@120
+#SBATCH --spread-job
+#SBATCH --time-min=10
+#SBATCH --wait-all-nodes=1
+
+control=.jarvice/control/20240102030405-ABCDE-options-demo_s1
+[[ "$control" == /* ]] || control="$PWD/$control"
+mkdir -p "$control" && chmod 700 "$control" || exit 1
+
+# A name runs once: another job that was started under it keeps it. A requeued job keeps its id.
+if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null; then
+    read -r first <"$control/started"
+    if [ "$first" != "$SLURM_JOB_ID" ]; then
+        echo "This job's name was started as job $first already; job $SLURM_JOB_ID ends." >&2
+        exit 1
+    fi
+fi
+rm -f "$control"/{exit,output,last,last-output}
+
+# What each task does; it runs the script below.
+head --bytes=-1 >"$control/task.sh" <<'END_OF_TASK' || exit 1
+#!/bin/bash
+# One task a node. The first runs the application; the others wait for it.
+control="$1"
+# Slurm's environment in the words that the upstream's script knows.
+export PROCESS_PROCID="$SLURM_PROCID"
+export PROCESS_NODENAME="$SLURMD_NODENAME"
+export JOB_JOBID="$SLURM_JOB_ID"
+export JOB_JOB_NODELIST="$SLURM_JOB_NODELIST"
+export JOB_NNODES="$SLURM_NNODES"
+export JOB_NTASKS="$SLURM_NTASKS"
+export JOB_SUBMIT_DIR="$SLURM_SUBMIT_DIR"
+export JOB_GPUS_PER_NODE="${SLURM_GPUS_PER_NODE:-}"
+# One line of host names. The spelling is the interface.
+JOB_JOB_FORMATED_NODELIST="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | paste --serial --delimiters=' ')"
+export JOB_JOB_FORMATED_NODELIST
+
+if [ "$SLURM_PROCID" != 0 ]; then
+    exec bash "$control/job.sh" </dev/null
+fi
+
+# The first task's output is passed on as it comes. Its last part is kept besides, for the marker.
+mkfifo "$control/output" "$control/last"
+tail --bytes=65536 <"$control/last" >"$control/last-output" &
+tee "$control/last" <"$control/output" &
+copier=$!
+started="$(date +%s)"
+bash "$control/job.sh" </dev/null >"$control/output"
+code=$?
+
+# A process that the script left behind may hold the pipe open: wait for it, but not for ever.
+for _ in {1..50}; do
+    kill -0 "$copier" 2>/dev/null || break
+    sleep 0.1
+done
+kill "$copier" 2>/dev/null
+wait
+
+# The job fails when the first task's exit code or its last marker line says so.
+marker="$(tr --delete '\r' <"$control/last-output" |
+    grep --text --line-regexp --extended-regexp 'JARVICE_CMD_(SUCCESS|FAILURE)' | tail --lines=1)"
+if [ "$code" = 0 ] && [ "$marker" = JARVICE_CMD_FAILURE ]; then
+    code=1
+fi
+echo "$SLURM_JOB_ID $code $started $(date +%s)" >"$control/exit.new" && mv "$control/exit.new" "$control/exit"
+exit "$code"
+
+END_OF_TASK
+
+# The upstream's script, byte for byte; every node reads this one file.
+head --bytes=-1 >"$control/job.sh" <<'END_OF_SCRIPT' || exit 1
+#!/bin/bash
+JOBOBJ_INTERACTIVE=False
+JOBOBJ_APPDEFVERSION=2
+JOBOBJ_REPO=ubuntu
+JOBOBJ_WALLTIME=01:30:30
+JOBOBJ_LICENSES=feat:2,feat3:1
+JOBOBJ_DEVICES=["exclusive=False", "sbatch_exclusive=user", "sbatch_account=physics", "sbatch_comment=a \"b\" é", "sbatch_constraint=a100&ib", "sbatch_cpus-per-task=2", "sbatch_dependency=afterok:7", "sbatch_exclude=n[1-2]", "sbatch_gpu-bind=closest", "sbatch_gpus-per-task=a100:1", "sbatch_gres=tmpfs:1G", "sbatch_gres-flags=disable-binding", "sbatch_kill-on-invalid-dep=yes", "sbatch_mail-type=END,FAIL", "sbatch_mail-user=me@example.com", "sbatch_mem-per-cpu=1500K", "sbatch_nice=-5", "sbatch_no-kill=", "sbatch_no-requeue=", "sbatch_open-mode=append", "sbatch_priority=7", "sbatch_signal=R:USR1@120", "sbatch_spread-job=", "sbatch_time-min=10", "sbatch_wait-all-nodes=1"]
+JARVICE_CPU_CORES=4
+# What the downstream tells the upstream's script.
+export JARVICE_JOB_SCRATCH_DIR=''
+export JARVICE_JOB_GLOBAL_SCRATCH_DIR=''
+export JARVICE_JOB_APP_IS_IN_GLOBAL_REGISTRIES=False
+export SINGULARITYENV_JARVICE_SERVICE_PORT=2228
+export SINGULARITYENV_JARVICE_SSH_PORT=2227
+export JARVICE_SINGULARITY_TMPDIR=/tmp
+export JARVICE_SINGULARITY_OVERLAY_SIZE=600
+export JARVICE_INIT_DOCKER_USERNAME=''
+export JARVICE_INIT_DOCKER_PASSWORD=''
+export JARVICE_DOCKER_USERNAME=''
+export JARVICE_DOCKER_PASSWORD=''
+export JARVICE_APP_IMAGE=docker://ubuntu
+export JARVICE_INIT_IMAGE=docker://us-docker.pkg.dev/jarvice-system/images/initv2:latest
+export JARVICE_CMD=''
+export SV=false
+export SV_FLAG=-s
+export SCHTTP_PROXY=''
+export SCHTTPS_PROXY=''
+export SCNO_PROXY=''
+export JOB_LOCAL_USER="$USER"
+
+/bin/echo JARVICE_CMD_SUCCESS
+
+END_OF_SCRIPT
+
+srun --kill-on-bad-exit=1 --nodes=2 --ntasks=2 --ntasks-per-node=1 \
+    --cpus-per-task=4 bash "$control/task.sh" "$control"
+srun_code=$?
+
+# srun returns the highest code of all tasks; the first task's own code decides, when it came to one.
+if read -r _ code _ 2>/dev/null <"$control/exit"; then
+    exit "$code"
+fi
+[ "$srun_code" != 0 ] || srun_code=1
+exit "$srun_code"
