@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import SettingsFault
-from pipeline.settings.declared import Declaration, Settings
+from pipeline.settings.declaration import Declaration
+from pipeline.settings.declared import Settings
 from pipeline.settings.kinds import Kind
 from pipeline.settings.token import TokenFile
 from pipeline.settings.yaml_file import read_yaml
