@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import yaml
@@ -48,21 +50,53 @@ class Cluster:
         info = subprocess.run([COMMAND, "info", variant], capture_output=True, text=True, check=True)
         return cls(variant, json.loads(info.stdout))
 
+    @property
+    def url(self) -> str:
+        """slurmrestd's, as this machine sees it."""
+        return str(self.info["slurmrestd"]["url"])
+
+    @property
+    def inside_url(self) -> str:
+        """slurmrestd's, as the nodes see it."""
+        return str(self.info["slurmrestd"]["inside_url"])
+
+    @property
+    def api_versions(self) -> list[str]:
+        """The versions of its API that slurmrestd speaks, oldest first."""
+        return list(self.info["slurmrestd"]["api_versions"])
+
+    def token(self, user: str, seconds: int = 3600) -> str:
+        """A token that Slurm itself made for a user."""
+        return self._command("token", user, str(seconds)).strip()
+
+    @property
+    def user_claim(self) -> str:
+        """Where Slurm looks for the user in an identity provider's token; 22.05 cannot be told another."""
+        return "sun" if self.variant == "bookworm" else "preferred_username"
+
+    @contextmanager
+    def taking_tokens_of(self, jwks: Mapping[str, object]) -> Iterator[None]:
+        """Slurm takes tokens signed with these keys too. Restarts slurmdbd and slurmctld, also at the end."""
+        with NamedTemporaryFile("w", encoding="ascii") as file:
+            json.dump(jwks, file)
+            file.flush()
+            self._command("jwks", file.name)
+        try:
+            yield
+        finally:
+            self._command("jwks", "off")
+
+    def memory(self, daemon: str) -> int:
+        """Resident bytes of a daemon of the head."""
+        return 1024 * int(self.run("ps", "--no-headers", "-o", "rss", "-C", daemon))
+
     def run(self, *words: str, node: str = "head") -> str:
         """Run a command as root in a node; it must succeed."""
-        done = subprocess.run(
-            [COMMAND, "exec", self.variant, node, *words], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{words}: {done.stderr}"
-        return done.stdout
+        return self._command("exec", node, *words)
 
     def daemon(self, name: str, action: str, node: str = "head") -> None:
         """start, stop, kill, freeze, thaw or restart a daemon."""
-        done = subprocess.run(
-            [COMMAND, "daemon", self.variant, node, name, action],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{name} {action}: {done.stderr}"
+        self._command("daemon", node, name, action)
 
     def home(self, user: str) -> Path:
         """A user's home folder, as this machine sees it."""
@@ -89,6 +123,13 @@ class Cluster:
             "JARVICE_SLURM_SSH_USER": "jarvice",
             "JARVICE_SLURM_SSH_PKEY": self.key("jarvice"),
         }
+
+    def _command(self, name: str, *words: str) -> str:
+        done = subprocess.run(
+            [COMMAND, name, self.variant, *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{name} {words}: {done.stderr}"
+        return done.stdout
 
     def write_mapping(self, folder: Path, users: Mapping[str, str] = PORTAL_USERS) -> None:
         """A users id mapping in which ``<portal user>@example.com`` is that user of the cluster."""
