@@ -67,17 +67,9 @@ class PayloadRenderer:
             InvalidJob: the job asks for what this version has no field for, or with a wrong value.
             TemplateFault: a template is missing or wrong, or its options are.
         """
-        options = Options(directives.read(batch.text), datetime.now())
+        variables = self.context(batch, version, user=user, home=home)
+        options: Options = variables["options"]
         template = f"slurmrestd/{version}.json.j2"
-        variables = {
-            "options": options,
-            "script": batch.text,
-            "name": batch.slurm_name,
-            "user": user,
-            "home": home,
-            "environment": self._job_environment(user, home),
-            "version": version,
-        }
         try:
             text = self._environment.get_template(template).render(variables)
         except OptionFault as fault:
@@ -92,8 +84,20 @@ class PayloadRenderer:
             raise _at_fault(batch, _lost(option, version))
         return Payload(version, _document(text, template, version, batch.name), batch.secrets)
 
-    def _job_environment(self, user: str, home: str) -> dict[str, str]:
-        """What a job has from a login through SSH when it is submitted with sbatch."""
+    def context(self, batch: BatchScript, version: str, *, user: str, home: str) -> dict[str, Any]:
+        """The variables that the templates get; ``docs/templates.md`` documents them."""
+        return {
+            "options": Options(directives.read(batch.text), datetime.now()),
+            "script": batch.text,
+            "name": batch.slurm_name,
+            "user": user,
+            "home": home,
+            "environment": self._login_environment(user, home),
+            "version": version,
+        }
+
+    def _login_environment(self, user: str, home: str) -> dict[str, str]:
+        """What a job has of a login through SSH when it is submitted with sbatch."""
         path = "/usr/local/bin:/usr/bin:/bin"
         if self._settings.slurm_bin_dir:
             path = f"{self._settings.slurm_bin_dir}:{path}"

@@ -18,7 +18,6 @@ from jinja2 import (
 
 from pipeline.shipped import folder
 
-
 EXTENSIONS = ("jinja2.ext.do",)
 """What every template may use besides Jinja's own language; each site template is read with it."""
 

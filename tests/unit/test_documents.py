@@ -14,13 +14,17 @@ from jinja2 import Environment
 from pipeline import intake
 from pipeline.cli import main
 from pipeline.errors import DownstreamError, SettingsFault
-from pipeline.render import Renderer
+from pipeline.render import PayloadRenderer, Renderer
 from pipeline.render.batch import TEMPLATE
 from pipeline.render.context import context, parameters
+from pipeline.render.json_environment import json_environment
 from pipeline.settings import Settings
 from pipeline.settings.load import DECLARED, FILE_VARIABLE
 from pipeline.settings.publish import defaults_yaml, settings_schema
 from pipeline.slurm import directives
+from pipeline.slurm.api_versions import API_VERSIONS
+from pipeline.slurm.options import Options
+from tests.harness.payloads import payload
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
@@ -60,6 +64,35 @@ def test_template_blocks() -> None:
     blocks = re.findall(r"{% block (\w+) %}", text_of("templates", TEMPLATE))
     documented = section(text_of("docs", "templates.md"), "Blocks of `sbatch/job.sh.j2`")
     assert first_column(documented) == blocks
+
+
+def test_payload_blocks_and_variables() -> None:
+    document = text_of("docs", "templates.md")
+    blocks = re.findall(r"{% block (\w+) %}", text_of("templates", "slurmrestd", "job.json.j2"))
+    assert first_column(section(document, "Blocks of `slurmrestd/job.json.j2`")) == blocks
+    job = intake.read(json.loads(EVERYTHING.read_text(encoding="utf-8")), Settings())
+    variables = PayloadRenderer(Settings()).context(
+        Renderer(Settings()).batch_script(job), API_VERSIONS[0], user="kirby", home="/home/kirby"
+    )
+    assert first_column(section(document, "Variables of payloads")) == list(variables)
+
+
+def test_payload_options_and_filters() -> None:
+    document = text_of("docs", "templates.md")
+    calls = re.findall(r"^\| `options\.(\w+)\(", section(document, "Options in payloads"), re.MULTILINE)
+    public = {name for name, method in vars(Options).items() if callable(method) and name[0] != "_"}
+    assert set(calls) == public
+    ours = set(json_environment(None).filters) - set(Environment().filters)
+    assert set(first_column(section(document, "Filters of payloads"))) == ours
+
+
+def test_the_example_of_a_payload_renders(tmp_path: Path) -> None:
+    part = section(text_of("docs", "templates.md"), "Payloads for slurmrestd")
+    [example] = re.findall(r"```jinja\n(.*?)```", part, re.DOTALL)
+    (tmp_path / "slurmrestd").mkdir()
+    (tmp_path / "slurmrestd" / "job.json.j2").write_text(example, encoding="utf-8")
+    made = payload(API_VERSIONS[0], Settings(templates_dir=tmp_path))
+    assert made.document["job"]["admin_comment"] == "sent for kirby"
 
 
 def test_template_filters() -> None:
