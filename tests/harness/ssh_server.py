@@ -36,6 +36,8 @@ class SshServer:
         """Who has logged in, oldest first."""
         self.open_channels = 0
         self.most_channels = 0
+        self.forwarded: list[tuple[str, int]] = []
+        """Where channels were opened to, oldest first."""
         self._lock = threading.Lock()
         self._transports: list[paramiko.Transport] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -81,8 +83,10 @@ class SshServer:
             transport.add_server_key(self.host_key)
             with self._lock:
                 self._transports.append(transport)
+            session = _Session(self)
             # With an event the negotiation goes on in the transport's own thread.
-            transport.start_server(threading.Event(), _Session(self))
+            transport.start_server(threading.Event(), session)
+            threading.Thread(target=session.forward_channels, args=(transport,), daemon=True).start()
 
 
 class _Session(paramiko.ServerInterface):
@@ -91,6 +95,8 @@ class _Session(paramiko.ServerInterface):
     def __init__(self, server: SshServer) -> None:
         self._server = server
         self._user = ""
+        self._far_ends: dict[int, socket.socket] = {}
+        """What channels to other ports lead to, by the channel's number."""
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         known = self._server.users.get(username)
@@ -105,6 +111,28 @@ class _Session(paramiko.ServerInterface):
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         return paramiko.common.OPEN_SUCCEEDED
+
+    def check_channel_direct_tcpip_request(
+        self, chanid: int, origin: tuple[str, int], destination: tuple[str, int]
+    ) -> int:
+        try:
+            self._far_ends[chanid] = socket.create_connection(destination, timeout=5)
+        except OSError:
+            return paramiko.common.OPEN_FAILED_CONNECT_FAILED
+        self._server.forwarded.append(destination)
+        return paramiko.common.OPEN_SUCCEEDED
+
+    def forward_channels(self, transport: paramiko.Transport) -> None:
+        """Copy what goes through channels to other ports, for as long as the connection lives."""
+        others = []  # paramiko itself does not keep channels alive
+        while transport.is_active():
+            channel = transport.accept(0.5)
+            far = self._far_ends.pop(channel.get_id(), None) if channel else None
+            if channel and far:
+                for source, target in ((channel, far), (far, channel)):
+                    threading.Thread(target=_copy, args=(source, target), daemon=True).start()
+            else:
+                others.append(channel)
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         home = self._server.home(self._user)
@@ -148,6 +176,17 @@ def _feed(channel: paramiko.Channel, process: subprocess.Popen[bytes]) -> None:
         while data := channel.recv(65536):
             process.stdin.write(data)
     process.kill()
+
+
+def _copy(source: socket.socket | paramiko.Channel, target: socket.socket | paramiko.Channel) -> None:
+    with contextlib.suppress(OSError, EOFError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    for end in (source, target):
+        with contextlib.suppress(OSError, EOFError):
+            end.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError, EOFError):
+            end.close()
 
 
 def _pump(source: IO[bytes], sink: Callable[[bytes], object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 import threading
 from collections.abc import Callable
@@ -54,8 +55,7 @@ class _ChannelConnection(HTTPConnection):
     open_channel: OpenChannel
 
     def _new_conn(self) -> socket.socket:
-        # A channel has all that http.client asks of a socket.
-        return cast("socket.socket", _open(self, self.open_channel))
+        return cast("socket.socket", _ChannelSocket(_open(self, self.open_channel)))
 
 
 class _SecureChannelConnection(HTTPSConnection):
@@ -75,6 +75,59 @@ def _open(connection: HTTPConnection, open_channel: OpenChannel) -> paramiko.Cha
         ) from None
 
 
+class _ChannelSocket:
+    """A channel with all that http.client and urllib3 ask of a socket."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+        self._readers = 0
+        self._is_closed = False
+        self.sendall = channel.sendall
+        self.settimeout = channel.settimeout
+        self.fileno = channel.fileno
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """What the answer is read from."""
+        self._readers += 1
+        return io.BufferedReader(_ChannelReader(self._channel, self._reader_closed))
+
+    def close(self) -> None:
+        """Close the channel once nobody reads any more: http.client closes before the last answer is read."""
+        self._is_closed = True
+        if not self._readers:
+            with contextlib.suppress(OSError, EOFError):
+                self._channel.close()
+
+    def _reader_closed(self) -> None:
+        self._readers -= 1
+        if self._is_closed:
+            self.close()
+
+
+class _ChannelReader(io.RawIOBase):
+    """A channel as a file; paramiko's own waits until all is there that was asked for."""
+
+    def __init__(self, channel: paramiko.Channel, on_close: Callable[[], None]) -> None:
+        self._channel = channel
+        self._on_close = on_close
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """What has come, at least a byte; nothing at the end."""
+        data = self._channel.recv(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Tell, once."""
+        if not self.closed:
+            super().close()
+            self._on_close()
+
+
 def _as_socket(channel: paramiko.Channel) -> socket.socket:
     """A socket whose bytes go through the channel, both ways, until either side closes."""
     near, far = socket.socketpair()
@@ -90,4 +143,5 @@ def _copy(source: socket.socket | paramiko.Channel, target: socket.socket | para
     for end in (source, target):
         with contextlib.suppress(OSError, EOFError):
             end.shutdown(socket.SHUT_RDWR)
-        end.close()
+        with contextlib.suppress(OSError, EOFError):
+            end.close()

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3 import Timeout
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from pipeline.errors import Unavailable
 from pipeline.transport import HttpReply, Limits
@@ -26,6 +27,10 @@ class AnswerLost(Exception):
 
 class _NotSent(Exception):
     """No connection: the far side has seen nothing of the request."""
+
+
+class _GivenUp(Exception):
+    """The server was slow or said too much; it would the next time."""
 
 
 @dataclass(frozen=True)
@@ -86,36 +91,46 @@ class HttpTransport:
         self._session.close()
 
     def _ask_once(self, request: HttpRequest, deadline: float, limits: Limits) -> HttpReply:
-        left = max(0.1, deadline - time.monotonic())
         try:
-            with self._session.request(
-                request.method,
-                self._url + request.path,
-                headers=request.headers,
-                data=request.body or None,
-                timeout=(min(self._connect_timeout, left), left),
-                stream=True,
-                allow_redirects=False,
-            ) as reply:
-                return HttpReply(reply.status_code, _body(reply, deadline, limits))
-        except requests.Timeout as fault:
+            return self._exchange(request, deadline, limits)
+        except (requests.Timeout, ReadTimeoutError, _GivenUp) as fault:
             if _not_sent(fault):
                 raise _NotSent(f"no connection within {self._connect_timeout:g} s") from None
-            if request.repeatable:  # but not now: the server is slow already
-                raise Unavailable(f"{self._url}: no answer within {limits.seconds:g} s") from None
-            raise AnswerLost(f"no answer within {limits.seconds:g} s") from None
-        except (requests.RequestException, OSError, EOFError) as fault:
+            reason = str(fault) if isinstance(fault, _GivenUp) else f"no answer within {limits.seconds:g} s"
+            if request.repeatable:
+                raise Unavailable(f"{self._url}: {reason}") from None
+            raise AnswerLost(reason) from None
+        except (requests.RequestException, HTTPError, OSError, EOFError) as fault:
             raise (_NotSent if _not_sent(fault) else AnswerLost)(_reason(fault)) from None
+
+    def _exchange(self, request: HttpRequest, deadline: float, limits: Limits) -> HttpReply:
+        left = max(0.1, deadline - time.monotonic())
+        with self._session.request(
+            request.method,
+            self._url + request.path,
+            headers=request.headers,
+            data=request.body or None,
+            # requests hands it on; a pair of numbers would bound connecting and reading each for itself
+            timeout=Timeout(total=left, connect=min(self._connect_timeout, left)),  # type: ignore[arg-type]
+            stream=True,
+            allow_redirects=False,
+        ) as reply:
+            return HttpReply(reply.status_code, _body(reply, deadline, limits))
 
 
 def _body(reply: requests.Response, deadline: float, limits: Limits) -> bytes:
     body = bytearray()
-    for chunk in reply.iter_content(_CHUNK):
+    connection = reply.raw.connection
+    # read1 takes what there is: read waits for a whole chunk, however slowly it trickles in.
+    while chunk := reply.raw.read1(_CHUNK, decode_content=True):
         body += chunk
         if len(body) > limits.output_bytes:
-            raise AnswerLost(f"the answer has more than {limits.output_bytes} bytes")
-        if time.monotonic() > deadline:
+            raise _GivenUp(f"the answer has more than {limits.output_bytes} bytes")
+        left = deadline - time.monotonic()
+        if left <= 0:
             raise requests.Timeout
+        if connection and connection.sock:
+            connection.sock.settimeout(left)
     return bytes(body)
 
 

@@ -1,0 +1,229 @@
+"""Channels of an SSH connection to ports that only the far side reaches, and HTTP through them."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import Unavailable
+from pipeline.transport import HttpReply, Limits
+from pipeline.transport.http import AnswerLost, HttpRequest, HttpTransport
+from pipeline.transport.ssh import Host, Login, Tunnel
+from tests.harness.certificates import Authority
+from tests.harness.http_server import HttpServer, hang_up, reply, say_goodbye
+from tests.harness.service import free_port
+from tests.harness.ssh_server import SshServer
+from tests.harness.waiting import eventually
+from tests.unit.conftest import LOGIN
+
+LIMITS = Limits(seconds=10)
+GET = HttpRequest("GET", "/path", {}, repeatable=True)
+POST = HttpRequest("POST", "/path", {}, b"x" * 100_000)
+OK = HttpReply(200, b"ok")
+
+Through = Callable[..., HttpTransport]
+
+
+@pytest.fixture
+def tunnel(server: SshServer, tmp_path: Path) -> Iterator[Tunnel]:
+    tunnel = Tunnel(
+        Host("127.0.0.1", server.port, known_hosts=tmp_path / "known_hosts", connect_timeout=5), LOGIN
+    )
+    yield tunnel
+    tunnel.close()
+
+
+@pytest.fixture
+def through(tunnel: Tunnel) -> Iterator[Through]:
+    """Makes transports through the tunnel."""
+    transports: list[HttpTransport] = []
+
+    def make(url: str, **words: Any) -> HttpTransport:
+        words = {"connections": 8, "connect_timeout": 5.0, "through": tunnel.open, **words}
+        transports.append(HttpTransport(url, **words))
+        return transports[-1]
+
+    yield make
+    for transport in transports:
+        transport.close()
+
+
+@pytest.fixture(params=["http", "https"])
+def far(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[HttpServer, dict[str, Any]]]:
+    """A server behind the tunnel, and what its client has to be told."""
+    if request.param == "http":
+        server, words = HttpServer(), {}
+    else:
+        authority = Authority(tmp_path / "authority")
+        server, words = HttpServer(authority.server()), {"ca_file": authority.ca_file}
+    yield server, words
+    server.stop()
+
+
+def test_requests_go_through_one_connection_and_kept_channels(
+    through: Through, server: SshServer, far: tuple[HttpServer, dict[str, Any]]
+) -> None:
+    behind, words = far
+    large = b"y" * 1_000_000
+    behind.reactions = [reply(large), reply(b"", 404)]
+    transport = through(behind.url, **words)
+    assert [transport.ask(each, LIMITS) for each in (POST, GET, POST, GET)] == [
+        HttpReply(200, large), HttpReply(404, b""), OK, OK,
+    ]  # fmt: skip
+    assert [len(request.body) for request in behind.requests] == [100_000, 0, 100_000, 0]
+    assert server.forwarded == [("127.0.0.1", behind.port)]
+    assert (len(server.live()), behind.connections) == (1, 1)
+
+
+def test_many_at_once(through: Through, server: SshServer, far: tuple[HttpServer, dict[str, Any]]) -> None:
+    behind, words = far
+    transport = through(behind.url, **words)
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(lambda _: transport.ask(POST, LIMITS), range(64))) == [OK] * 64
+    assert len(server.live()) == 1
+    assert behind.connections <= 8
+    assert len(behind.requests) == 64
+
+
+def test_a_connection_that_drops_is_made_again(
+    through: Through, server: SshServer, far: tuple[HttpServer, dict[str, Any]]
+) -> None:
+    behind, words = far
+    transport = through(behind.url, **words)
+    for asked in range(1, 4):
+        assert transport.ask(POST, LIMITS) == OK
+        assert len(behind.requests) == asked
+        server.drop_all()
+        eventually(lambda: not server.live(), seconds=5, pause=0.01)
+        eventually(lambda: not _any_kept(transport), seconds=5, pause=0.01)
+    assert server.logins == ["kirby"] * 3
+
+
+def _any_kept(transport: HttpTransport) -> bool:
+    """Whether the client still takes one of its kept connections for open."""
+    adapter = transport._session.get_adapter(transport._url)
+    pool = adapter.poolmanager.connection_from_url(transport._url)  # type: ignore[attr-defined]
+    return any(connection and connection.is_connected for connection in pool.pool.queue)
+
+
+def test_a_connection_that_drops_under_a_request_loses_its_answer_and_nothing_is_sent_twice(
+    through: Through, server: SshServer, far: tuple[HttpServer, dict[str, Any]]
+) -> None:
+    behind, words = far
+    behind.reactions = [behind.stall] * 2
+    transport = through(behind.url, **words)
+    with ThreadPoolExecutor(2) as pool:
+        lost = pool.submit(transport.ask, POST, LIMITS)
+        eventually(lambda: len(behind.requests) == 1, seconds=5, pause=0.01)
+        server.drop_all()
+        with pytest.raises(AnswerLost):
+            lost.result(5)
+        again = pool.submit(transport.ask, GET, LIMITS)
+        eventually(lambda: len(behind.requests) == 2, seconds=5, pause=0.01)
+        server.drop_all()
+        assert again.result(5) == OK
+    assert len(behind.requests) == 3
+
+
+def test_an_answer_that_does_not_come_is_given_up_in_time(
+    through: Through, far: tuple[HttpServer, dict[str, Any]]
+) -> None:
+    behind, words = far
+    behind.reactions = [behind.stall, behind.drip]
+    transport = through(behind.url, **words)
+    for _ in range(2):
+        with pytest.raises(AnswerLost, match=r"no answer within 0\.5 s"):
+            transport.ask(POST, Limits(seconds=0.5))
+
+
+def test_an_answer_that_is_cut_off_is_lost(through: Through, far: tuple[HttpServer, dict[str, Any]]) -> None:
+    behind, words = far
+    behind.reactions = [hang_up, reply(b"half", length=8, keep=False)]
+    transport = through(behind.url, **words)
+    for _ in range(2):
+        with pytest.raises(AnswerLost):
+            transport.ask(POST, LIMITS)
+    assert transport.ask(POST, LIMITS) == OK
+
+
+def test_an_answer_that_ends_with_the_connection_is_read_to_its_end(
+    through: Through, far: tuple[HttpServer, dict[str, Any]]
+) -> None:
+    behind, words = far
+    behind.reactions = [say_goodbye(b"z" * 300_000)] * 2
+    transport = through(behind.url, **words)
+    assert [transport.ask(POST, LIMITS) for _ in range(3)] == [HttpReply(200, b"z" * 300_000)] * 2 + [OK]
+
+
+def test_a_kept_channel_whose_server_has_gone_is_not_used(
+    through: Through, far: tuple[HttpServer, dict[str, Any]]
+) -> None:
+    behind, words = far
+    transport = through(behind.url, **words)
+    for _ in range(3):
+        behind.reactions = [reply(keep=False)]
+        assert transport.ask(POST, LIMITS) == OK
+        assert behind.closed.acquire(timeout=5)
+        eventually(lambda: not _any_kept(transport), seconds=5, pause=0.01)
+    assert len(behind.requests) == 3
+
+
+def test_a_server_that_nobody_vouches_for_is_sent_nothing(through: Through, tmp_path: Path) -> None:
+    behind = HttpServer(Authority(tmp_path / "one").server())
+    transport = through(behind.url, ca_file=Authority(tmp_path / "another").ca_file)
+    with pytest.raises(Unavailable, match=r"(?i)certificate verify failed"):
+        transport.ask(POST, LIMITS)
+    behind.stop()
+    assert behind.requests == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_port_that_nobody_listens_on_is_told_with_host_and_port(through: Through, scheme: str) -> None:
+    port = free_port()
+    with pytest.raises(Unavailable) as fault:
+        through(f"{scheme}://127.0.0.1:{port}").ask(POST, LIMITS)
+    assert f"kirby@127.0.0.1 cannot connect to 127.0.0.1 port {port}: " in fault.value.message
+    assert "object at 0x" not in fault.value.message
+
+
+def test_a_far_side_that_cannot_be_reached_is_told(through: Through, server: SshServer) -> None:
+    server.stop()
+    with pytest.raises(Unavailable, match=f"ssh: kirby@127.0.0.1 port {server.port}: .*refused"):
+        through("http://127.0.0.1:6820").ask(POST, LIMITS)
+
+
+def test_a_login_that_is_refused_is_told(server: SshServer, tmp_path: Path) -> None:
+    host = Host("127.0.0.1", server.port, known_hosts=tmp_path / "known_hosts")
+    with pytest.raises(Unavailable, match="the login was refused"):
+        Tunnel(host, Login("bowser", LOGIN.private_key)).open("mg1", 6820)
+
+
+def test_of_many_that_ask_at_first_one_connects(tunnel: Tunnel, server: SshServer) -> None:
+    together = threading.Barrier(8)
+
+    def ask(_: int) -> None:
+        together.wait(10)
+        tunnel.open("127.0.0.1", listener.getsockname()[1]).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(8)))
+    assert server.logins == ["kirby"]
+
+
+def test_closing_closes_the_connection_and_its_threads(
+    through: Through, tunnel: Tunnel, server: SshServer, far: tuple[HttpServer, dict[str, Any]]
+) -> None:
+    behind, words = far
+    through(behind.url, **words).ask(GET, LIMITS)
+    tunnel.close()
+    eventually(lambda: not server.live(), seconds=5, pause=0.01)
+    eventually(
+        lambda: not any(thread.name == "tls-through-ssh" for thread in threading.enumerate()),
+        seconds=5, pause=0.01,
+    )  # fmt: skip
