@@ -27,8 +27,9 @@ RESERVED_OPTIONS = (
 """sbatch options that the downstream needs for itself."""
 
 BARE_OPTIONS = (
-    "contiguous", "exclusive", "get-user-env", "hold", "ignore-pbs", "no-kill", "no-requeue",
-    "overcommit", "oversubscribe", "reboot", "requeue", "spread-job", "use-min-nodes",
+    "consolidate-segments", "contiguous", "exclusive", "get-user-env", "hold", "ignore-pbs", "nice",
+    "no-kill", "no-requeue", "oom-kill-step", "overcommit", "oversubscribe", "reboot", "requeue",
+    "spread-job", "spread-segments", "stepmgr", "use-min-nodes",
 )  # fmt: skip
 """sbatch options that can stand without a value; another one would take the next option for it."""
 
