@@ -97,6 +97,7 @@ class HttpServer:
     def stop(self) -> None:
         """Take no more connections."""
         self.over.set()
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits for the next one
         self._listener.close()
 
     def _accept(self) -> None:

@@ -18,6 +18,7 @@ from pipeline.transport.http import AnswerLost, HttpRequest, HttpTransport
 from tests.harness.certificates import Authority
 from tests.harness.http_server import HttpServer, Reaction, hang_up, reply, say
 from tests.harness.service import free_port
+from tests.harness.waiting import eventually
 
 LIMITS = Limits(seconds=10)
 SHORT = Limits(seconds=0.5)
@@ -145,6 +146,22 @@ def test_many_at_once_share_a_bounded_number_of_connections(connect: Connect, se
         replies = list(pool.map(lambda _: transport.ask(POST, LIMITS), range(60)))
     assert replies == [HttpReply(200, b"ok")] * 60
     assert server.connections <= 3
+
+
+def test_who_waits_for_a_connection_waits_no_longer_than_for_an_answer(
+    connect: Connect, server: HttpServer
+) -> None:
+    server.reactions = [server.stall]
+    transport = connect(connections=1)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(transport.ask, POST, LIMITS)
+        eventually(lambda: server.requests, seconds=5, pause=0.01)
+        with pytest.raises(Unavailable, match=r"all 1 connections stayed busy for 0\.\d s"):
+            transport.ask(POST, SHORT)
+        server.over.set()
+        with pytest.raises(AnswerLost):
+            slow.result(5)
+    assert len(server.requests) == 1
 
 
 def test_a_kept_connection_that_the_server_has_closed_is_not_used(

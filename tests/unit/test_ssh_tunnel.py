@@ -192,10 +192,11 @@ def test_a_port_that_nobody_listens_on_is_told_with_host_and_port(through: Throu
     assert "object at 0x" not in fault.value.message
 
 
-def test_a_far_side_that_cannot_be_reached_is_told(through: Through, server: SshServer) -> None:
-    server.stop()
-    with pytest.raises(Unavailable, match=f"ssh: kirby@127.0.0.1 port {server.port}: .*refused"):
-        through("http://127.0.0.1:6820").ask(POST, LIMITS)
+def test_a_far_side_that_cannot_be_reached_is_told(through: Through, tmp_path: Path) -> None:
+    port = free_port()
+    tunnel = Tunnel(Host("127.0.0.1", port, known_hosts=tmp_path / "known_hosts"), LOGIN)
+    with pytest.raises(Unavailable, match=f"ssh: kirby@127.0.0.1 port {port}: .*refused"):
+        through("http://mg1:6820", through=tunnel.open).ask(POST, LIMITS)
 
 
 def test_a_login_that_is_refused_is_told(server: SshServer, tmp_path: Path) -> None:

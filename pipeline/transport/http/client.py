@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +61,8 @@ class HttpTransport:
     ) -> None:
         """``connections`` are kept at the most; ``through`` opens a channel to the server."""
         self._url = url
+        self._connections = connections
+        self._free = threading.BoundedSemaphore(connections)
         self._connect_timeout = connect_timeout
         self._session = requests.Session()
         # Neither a proxy nor a login of this machine is meant for this server.
@@ -103,19 +107,36 @@ class HttpTransport:
         except (requests.RequestException, HTTPError, OSError, EOFError) as fault:
             raise (_NotSent if _not_sent(fault) else AnswerLost)(_reason(fault)) from None
 
+    @contextmanager
+    def _turn(self, patience: float) -> Iterator[None]:
+        """Have one of the connections; left to itself the pool would wait for one without end."""
+        if not self._free.acquire(timeout=patience):
+            raise Unavailable(
+                f"{self._url}: all {self._connections} connections stayed busy for {patience:.1f} s"
+            )
+        try:
+            yield
+        finally:
+            self._free.release()
+
     def _exchange(self, request: HttpRequest, deadline: float, limits: Limits) -> HttpReply:
-        left = max(0.1, deadline - time.monotonic())
-        with self._session.request(
-            request.method,
-            self._url + request.path,
-            headers=request.headers,
-            data=request.body or None,
-            # requests hands it on; a pair of numbers would bound connecting and reading each for itself
-            timeout=Timeout(total=left, connect=min(self._connect_timeout, left)),  # type: ignore[arg-type]
-            stream=True,
-            allow_redirects=False,
-        ) as reply:
-            return HttpReply(reply.status_code, _body(reply, deadline, limits))
+        with self._turn(_left(deadline)):
+            left = _left(deadline)
+            with self._session.request(
+                request.method,
+                self._url + request.path,
+                headers=request.headers,
+                data=request.body or None,
+                # requests hands it on; a pair of numbers would bound connecting and reading each for itself
+                timeout=Timeout(total=left, connect=min(self._connect_timeout, left)),  # type: ignore[arg-type]
+                stream=True,
+                allow_redirects=False,
+            ) as reply:
+                return HttpReply(reply.status_code, _body(reply, deadline, limits))
+
+
+def _left(deadline: float) -> float:
+    return max(0.1, deadline - time.monotonic())
 
 
 def _body(reply: requests.Response, deadline: float, limits: Limits) -> bytes:
