@@ -60,6 +60,8 @@ def read_accounted(job: Mapping[str, Any]) -> JobRecord:
     """A job of ``/slurmdb/<version>/job``. Raises Nonsense."""
     state = job.get("state") or {}
     times = job.get("time") or {}
+    if not isinstance(state, Mapping) or not isinstance(times, Mapping):
+        raise _unreadable(job, "its state or its time is no object")
     return _read(job, user="user", state=state.get("current"), times=times, start="start", end="end")
 
 
@@ -92,8 +94,12 @@ def _read(
             start=_number(times.get(start)),
             end=_number(times.get(end)),
         )
-    except (KeyError, TypeError, ValueError) as fault:
-        raise Nonsense(f"slurmrestd: cannot read what it says of job {job.get('job_id')}: {fault}") from None
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as fault:
+        raise _unreadable(job, str(fault)) from None
+
+
+def _unreadable(job: Mapping[str, Any], reason: str) -> Nonsense:
+    return Nonsense(f"slurmrestd: cannot read what it says of job {job.get('job_id')}: {reason[:200]}")
 
 
 def _number(value: object) -> int:

@@ -26,7 +26,8 @@ _NOT_AUTHENTICATED = {1007}
 _ZERO_BYTES = 5005
 """What slurmrestd of 22.05 says, with v0.0.38 and older, of a token that slurmctld did not take."""
 _NOT_ALLOWED = {2002, 2010, 6010}
-_NOT_FOUND = {2017}
+_NOT_FOUND = {2017, 9003}
+"""slurmctld knows no such job; slurmdbd of 22.05 has found nothing."""
 _SLURMCTLD = range(2000, 3000)
 _PARSER = range(9000, 10000)
 """slurmrestd cannot read what we sent, and passes nothing on."""
@@ -59,10 +60,21 @@ def document(reply: HttpReply) -> dict[str, Any]:
     return found
 
 
+def objects(found: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The objects in a list of a reply; none where it is null or not there. Raises Nonsense."""
+    entries = found.get(key)
+    if entries is None:
+        return []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise Nonsense(
+            f"slurmrestd: {key!r} of its answer is {repr(entries)[:80]}, which is no list of objects"
+        )
+    return entries
+
+
 def errors_of(found: dict[str, Any]) -> list[RestError]:
-    """The errors of a reply, in the words of all API versions."""
-    entries = found.get("errors") or []
-    return [_error(entry) for entry in entries if isinstance(entry, dict)]
+    """The errors of a reply, in the words of all API versions. Raises Nonsense."""
+    return [_error(entry) for entry in objects(found, "errors")]
 
 
 def fault(reply: HttpReply, doing: str, version: str) -> DownstreamError:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from pipeline.errors import Nonsense, NotFound, Refused, Unavailable
 from pipeline.identity import Owner
 from pipeline.slurm.rest.records import JobRecord, read_accounted, read_job, read_state
-from pipeline.slurm.rest.refusals import document, errors_of, fault
+from pipeline.slurm.rest.refusals import document, errors_of, fault, objects
 from pipeline.slurm.submission import Unsettled
 from pipeline.transport import HttpReply
 
@@ -143,7 +143,11 @@ class ShowJob(GetJob):
 
     def parse(self, reply: HttpReply, version: str) -> str:  # type: ignore[override]
         """Its record as indented JSON, without what is not set."""
-        return json.dumps(_set(_one_job(reply, self.job_id, version)), indent=2) + "\n"
+        job = _one_job(reply, self.job_id, version)
+        try:
+            return json.dumps(_set(job), indent=2) + "\n"
+        except RecursionError:
+            raise Nonsense(f"slurmrestd: what it says of job {self.job_id} is nested too deeply") from None
 
 
 @dataclass(frozen=True)
@@ -163,10 +167,11 @@ class AccountedJob:
 
     def parse(self, reply: HttpReply, version: str) -> list[JobRecord]:
         """The records, oldest first; none for an id that accounting does not know."""
-        return [
-            read_accounted(job)
-            for job in _jobs(reply, f"slurmrestd: accounting of job {self.job_id}", version)
-        ]
+        try:
+            jobs = _jobs(reply, f"slurmrestd: accounting of job {self.job_id}", version)
+        except NotFound:
+            return []
+        return [read_accounted(job) for job in jobs]
 
 
 @dataclass(frozen=True)
@@ -190,8 +195,10 @@ class CancelJob:
         found = document(reply)
         if reply.status != 200 or errors_of(found):
             raise fault(reply, doing, version)
-        for each in found.get("status") or []:
+        for each in objects(found, "status"):
             error = each.get("error") or {}
+            if not isinstance(error, dict):
+                raise Nonsense(f"{doing}: HTTP {reply.status} with an error that is {error!r}")
             if error.get("code") not in (0, None, *_OVER):
                 raise Refused(f"{doing}: {error.get('string') or error.get('code')}")
 
@@ -235,7 +242,7 @@ class Ping:
         """Raises Unavailable when no slurmctld answers."""
         if reply.status != 200:
             raise fault(reply, "slurmrestd: ping", version)
-        pings = document(reply).get("pings") or []
+        pings = objects(document(reply), "pings")
         if not any(_is_up(ping) for ping in pings):
             said = "; ".join(
                 f"{ping.get('hostname')} {ping.get('status') or ping.get('pinged')}" for ping in pings
@@ -253,15 +260,14 @@ def _job_id(reply: HttpReply) -> str:
         job_id = document(reply).get("job_id")
     except Nonsense:
         return ""
-    return str(job_id) if isinstance(job_id, int) and job_id > 0 else ""
+    return str(job_id) if type(job_id) is int and job_id > 0 else ""  # true is an int as well
 
 
 def _jobs(reply: HttpReply, doing: str, version: str) -> list[dict[str, Any]]:
     found = document(reply) if reply.status == 200 else {"errors": [{}]}
-    jobs = found.get("jobs")
-    if errors_of(found) or not isinstance(jobs, list):
+    if errors_of(found) or found.get("jobs") is None:
         raise fault(reply, doing, version)
-    return [job for job in jobs if isinstance(job, dict)]
+    return objects(found, "jobs")
 
 
 def _one_job(reply: HttpReply, job_id: str, version: str) -> dict[str, Any]:
