@@ -453,7 +453,9 @@ def test_a_job_is_ended_or_was_not_there_any_more(version: str, found: HttpReply
 @pytest.mark.parametrize(
     ("version", "found", "kind"),
     [
-        (NEW, reply(cancelled(2002, "Access/permission denied")), Refused),
+        (NEW, reply(cancelled(2002, "Access/permission denied")), NotAllowed),
+        (NEW, reply(cancelled(2020, "Job can not be altered now, try again later")), Unavailable),
+        (NEW, reply(cancelled(2999, "Brand new words")), Refused),
         (NEW, reply({"status": [], **errors(1007, "Protocol authentication error")}, 511), NotAuthenticated),
         (NEW, reply({"status": [], **errors(1, "Operation not permitted")}, 403), Unavailable),
         (OLD, reply(errors(1800, CONNECT, "unable to kill JobId=7 with signal 9"), 500), Unavailable),

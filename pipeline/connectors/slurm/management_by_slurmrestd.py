@@ -26,6 +26,7 @@ from pipeline.slurm.rest.requests import (
     RestRequest,
     ShowJob,
 )
+from pipeline.slurm.states import phase
 from pipeline.transport.http import AnswerLost
 
 _Answer = TypeVar("_Answer")
@@ -69,13 +70,11 @@ class ManagementBySlurmrestd:
         except NotFound:
             return
         try:
-            job = self._ask(GetJob(job_id)).status("", time.time())
+            state = self._ask(GetJob(job_id)).state
         except NotFound:
             return
-        if job and job.phase is not Phase.ENDED and job.state != "COMPLETING":
-            raise Refused(
-                f"slurmrestd took the order to end job {job_id}, and it is {job.state} all the same"
-            )
+        if phase(state) is not Phase.ENDED and state != "COMPLETING":
+            raise Refused(f"slurmrestd took the order to end job {job_id}, and it is {state} all the same")
 
     def release(self, job_id: str) -> None:
         """``POST job`` with ``hold`` false."""

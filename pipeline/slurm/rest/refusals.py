@@ -89,8 +89,13 @@ def fault(reply: HttpReply, doing: str, version: str) -> DownstreamError:
         if reply.status in _GATEWAY:
             return Unavailable(f"{doing}: HTTP {reply.status}: {_shown(reply)}")
         return Nonsense(f"{doing}: {nonsense}")
-    said = "; ".join(dict.fromkeys(error.text for error in errors)) or f"HTTP {reply.status}, without a word"
-    return _kind(reply.status, {error.number for error in errors}, said, version)(f"{doing}: {said}")
+    return fault_of(errors, doing, version, reply.status)
+
+
+def fault_of(errors: list[RestError], doing: str, version: str, status: int) -> DownstreamError:
+    """The error that these stand for together, in their own words."""
+    said = "; ".join(dict.fromkeys(error.text for error in errors)) or f"HTTP {status}, without a word"
+    return _kind(status, {error.number for error in errors}, said, version)(f"{doing}: {said}")
 
 
 def _kind(status: int, numbers: set[int], said: str, version: str) -> type[DownstreamError]:

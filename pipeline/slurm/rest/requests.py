@@ -9,10 +9,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from pipeline.errors import Nonsense, NotFound, Refused, Unavailable
+from pipeline.errors import Nonsense, NotFound, Unavailable
 from pipeline.identity import Owner
 from pipeline.slurm.rest.records import JobRecord, read_accounted, read_job, read_state
-from pipeline.slurm.rest.refusals import document, errors_of, fault, objects
+from pipeline.slurm.rest.refusals import RestError, document, errors_of, fault, fault_of, objects
 from pipeline.slurm.submission import Unsettled
 from pipeline.transport import HttpReply
 
@@ -199,8 +199,10 @@ class CancelJob:
             error = each.get("error") or {}
             if not isinstance(error, dict):
                 raise Nonsense(f"{doing}: HTTP {reply.status} with an error that is {error!r}")
-            if error.get("code") not in (0, None, *_OVER):
-                raise Refused(f"{doing}: {error.get('string') or error.get('code')}")
+            code = error.get("code")
+            if code not in (0, None, *_OVER):
+                said = RestError(code if isinstance(code, int) else 0, str(error.get("string") or code))
+                raise fault_of([said], doing, version, reply.status)
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,7 @@ class Ping:
             said = "; ".join(
                 f"{ping.get('hostname')} {ping.get('status') or ping.get('pinged')}" for ping in pings
             )
-            raise Unavailable(f"slurmrestd: slurmctld does not answer ({said})")
+            raise Unavailable(f"slurmrestd: slurmctld does not answer ({said}), or not who has this token")
 
 
 def _is_up(ping: dict[str, Any]) -> bool:

@@ -1,0 +1,353 @@
+"""Managing jobs through slurmrestd with a service token: what is asked, how often, and what it means."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from pipeline.connectors.protocol import Management
+from pipeline.connectors.slurm.choice import by_slurmrestd
+from pipeline.errors import NotFound, OutOfReach, Refused, Unavailable
+from pipeline.job import JobStatus, Phase
+from pipeline.settings import Settings
+from pipeline.settings.token import Token, TokenFile
+from tests.harness.fake_slurmrestd import FakeJob, FakeSlurmrestd, error, instead, token
+from tests.harness.jobs import NAME
+from tests.harness.waiting import eventually
+
+OURS = f"jarvice_{NAME}"
+TOKEN = token("jarvice")
+RAN = JobStatus(NAME, "7", "kirby", "RUNNING", Phase.RUNNING)
+NEVER_SEEN = JobStatus(NAME, "7", "", "", Phase.ENDED)
+COMPLETED = JobStatus(NAME, "7", "kirby", "COMPLETED", Phase.ENDED, 65, ("n1",))
+
+Connect = Callable[..., Management]
+
+
+@pytest.fixture
+def slurm() -> Iterator[FakeSlurmrestd]:
+    fake = FakeSlurmrestd()
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def connect(slurm: FakeSlurmrestd, tmp_path: Path) -> Iterator[Connect]:
+    """Makes managements; a test changes their settings."""
+    made = []
+
+    def make(**changes: Any) -> Management:
+        settings = Settings(
+            slurm_interface="http",
+            slurmrestd_addr="http://127.0.0.1",
+            slurmrestd_port=slurm.port,
+            slurmrestd_route="direct",
+            slurm_user_home="/home/%u",
+            slurm_service_token=Token(TOKEN),
+            state_dir=tmp_path,
+            command_timeout=5,
+        )
+        made.append(by_slurmrestd(replace(settings, **changes)))
+        return made[-1].management
+
+    yield make
+    for connector in made:
+        connector.close()
+
+
+def read(slurm: FakeSlurmrestd) -> list[str]:
+    """Which single jobs were asked for since the last time."""
+    found = sorted(asked.what for asked in slurm.calls("GET job/"))
+    slurm.asked.clear()
+    return found
+
+
+# ---- polls ----
+
+
+def test_jobs_are_those_of_this_portal_asked_as_the_service(connect: Connect, slurm: FakeSlurmrestd) -> None:
+    slurm.add(7, OURS, state="RUNNING")
+    slurm.add(8, OURS.replace("jarvice_", "other_"))
+    slurm.add(9, "interactive", user="mario")
+    [found] = connect().jobs()
+    assert replace(found, elapsed=0) == JobStatus(NAME, "7", "kirby", "RUNNING", Phase.RUNNING, 0, ("n1",))
+    assert found.elapsed > 1_000_000
+    assert {asked.user for asked in slurm.asked if asked.what != "GET ping"} == {"jarvice"}
+
+
+def test_only_what_has_changed_is_read_again_and_never_the_list_of_all_jobs(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    management = connect()
+    mine = slurm.add(7, OURS)
+    slurm.add(8, f"{OURS}x", state="RUNNING")
+    other = slurm.add(9, "interactive")
+    assert len(management.jobs()) == 2
+    assert read(slurm) == ["GET job/7", "GET job/8", "GET job/9"]
+    for _ in range(3):
+        assert len(management.jobs()) == 2
+    assert [asked.what for asked in slurm.asked] == ["GET jobs/state"] * 3
+    read(slurm)
+    mine.state, other.state = ["RUNNING"], ["RUNNING"]
+    assert [job.state for job in management.jobs()] == ["RUNNING", "RUNNING"]
+    assert read(slurm) == ["GET job/7"]
+    slurm.add(10, f"{OURS}y")
+    assert len(management.jobs()) == 3
+    assert read(slurm) == ["GET job/10"]
+
+
+def test_a_job_that_slurmctld_has_forgotten_is_gone_and_its_id_may_come_again(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    management = connect()
+    slurm.add(7, "interactive")
+    assert management.jobs() == []
+    del slurm.jobs[7]
+    assert management.jobs() == []
+    slurm.add(7, OURS)
+    assert [job.job_id for job in management.jobs()] == ["7"]
+
+
+def test_a_job_that_is_hidden_from_the_service_is_none_of_ours(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    hidden = error(2017, "Invalid job id specified", 404)
+    slurm.add(8, "theirs")
+    slurm.add(7, OURS)
+    slurm.faults["GET job/8"] = [instead(hidden.status, hidden.body)]
+    management = connect()
+    for _ in range(2):
+        assert [job.job_id for job in management.jobs()] == ["7"]
+    assert read(slurm) == ["GET job/7", "GET job/8"]
+
+
+def test_tasks_of_arrays_are_not_asked_for(connect: Connect, slurm: FakeSlurmrestd) -> None:
+    states = [{"job_id": "7_0", "state": ["PENDING"]}, {"job_id": "7_[1-9]", "state": ["PENDING"]}]
+    slurm.faults["GET jobs/state"] = [instead(200, {"jobs": states, "errors": []})]
+    assert connect().jobs() == []
+    assert read(slurm) == []
+
+
+def test_reads_that_are_slow_are_an_error_and_the_next_poll_goes_on(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    for number in range(7, 12):
+        slurm.add(number, f"{OURS}{number}")
+    management = connect(command_timeout=1)
+    with slurm.slow("GET job/9") as go_on:
+        with pytest.raises(Unavailable):
+            management.jobs()
+        go_on.set()
+    quick = {f"GET job/{number}" for number in (7, 8, 10, 11)}
+    assert quick < set(read(slurm))
+    assert len(management.jobs()) == 5
+    assert set(read(slurm)) == {"GET job/9"}
+
+
+def test_a_read_that_fails_is_an_error_and_the_next_poll_goes_on(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    slurm.add(7, OURS)
+    slurm.add(8, f"{OURS}x")
+    slurm.faults["GET job/7"] = [instead(500, {"jobs": [], "errors": [{"error_number": -1}]})]
+    management = connect()
+    with pytest.raises(Unavailable):
+        management.jobs()
+    read(slurm)
+    assert len(management.jobs()) == 2
+    assert read(slurm) == ["GET job/7"]
+
+
+def test_a_slurm_without_jobs_state_is_told(connect: Connect, slurm: FakeSlurmrestd) -> None:
+    slurm.faults["GET jobs/state"] = [instead(404, "Unable find requested URL.")] * 2
+    management = connect()
+    for ask in (management.jobs, management.check):
+        with pytest.raises(Unavailable, match=r"jobs/state, of Slurm 24\.05 and newer"):
+            ask()
+
+
+# ---- ends ----
+
+
+def test_an_end_is_slurmctlds_word_while_it_has_one(connect: Connect, slurm: FakeSlurmrestd) -> None:
+    slurm.add(7, OURS, state="COMPLETED")
+    for asked in (RAN, NEVER_SEEN):
+        assert connect().ended([asked]) == [COMPLETED]
+    assert slurm.calls("GET slurmdb") == []
+
+
+def test_after_that_it_is_accountings_word(connect: Connect, slurm: FakeSlurmrestd) -> None:
+    slurm.accounting = [FakeJob(7, OURS, "kirby", ["COMPLETED"])]
+    for asked in (RAN, NEVER_SEEN):
+        assert connect().ended([asked]) == [COMPLETED]
+
+
+@pytest.mark.parametrize("states", [["NODE_FAIL", "COMPLETED"], ["PREEMPTED", "NODE_FAIL", "COMPLETED"]])
+def test_of_a_requeued_job_the_last_run_counts(
+    connect: Connect, slurm: FakeSlurmrestd, states: list[str]
+) -> None:
+    slurm.accounting = [FakeJob(7, OURS, "kirby", [state]) for state in states]
+    assert connect().ended([RAN]) == [COMPLETED]
+
+
+def test_a_requeued_job_that_runs_again_has_not_ended(connect: Connect, slurm: FakeSlurmrestd) -> None:
+    slurm.accounting = [FakeJob(7, OURS, "kirby", [state]) for state in ("NODE_FAIL", "RUNNING")]
+    assert connect().ended([RAN]) == []
+
+
+@pytest.mark.parametrize("name", ["jarvice_2019-old", "interactive", NAME])
+def test_another_job_with_the_same_id_is_not_the_one(
+    connect: Connect, slurm: FakeSlurmrestd, name: str
+) -> None:
+    slurm.accounting = [FakeJob(7, name, "kirby", ["FAILED"])]
+    assert connect().ended([RAN]) == []
+    slurm.add(7, name, state="FAILED")
+    assert connect().ended([RAN]) == []
+
+
+def test_a_job_that_nobody_knows_is_left_out(connect: Connect) -> None:
+    assert connect().ended([NEVER_SEEN]) == []
+
+
+def test_while_accounting_does_not_answer_nobody_says_that_a_job_was_never_there(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    away = error(7000, "Unable to connect to database", 502)
+    slurm.faults["GET slurmdb"] = [instead(away.status, away.body)]
+    with pytest.raises(Unavailable, match="Unable to connect to database"):
+        connect().ended([NEVER_SEEN])
+
+
+# ---- what is done with jobs ----
+
+
+def test_a_job_is_ended_released_and_shown(connect: Connect, slurm: FakeSlurmrestd) -> None:
+    slurm.add(7, OURS)
+    management = connect()
+    management.release("7")
+    assert slurm.calls("POST job/7")[0].document == {"hold": False}
+    assert f'"name": "{OURS}"' in management.events("7")
+    management.terminate("7")
+    assert slurm.jobs[7].state == ["CANCELLED"]
+
+
+def test_to_end_a_job_that_is_gone_is_no_error(connect: Connect, slurm: FakeSlurmrestd) -> None:
+    connect().terminate("7")
+    slurm.faults["DELETE job/7"] = [instead(200, {"errors": []})]
+    connect().terminate("7")
+
+
+def test_an_answer_that_does_not_say_whether_a_job_was_ended_is_not_believed(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    job = slurm.add(7, OURS, state="RUNNING")
+    slurm.faults["DELETE job/7"] = [instead(200, {"errors": []})] * 2
+    with pytest.raises(Refused, match="order to end job 7, and it is RUNNING"):
+        connect().terminate("7")
+    job.state = ["CANCELLED", "COMPLETING"]
+    connect().terminate("7")
+
+
+def test_an_order_that_was_cut_off_is_worth_trying_again(connect: Connect, slurm: FakeSlurmrestd) -> None:
+    slurm.add(7, OURS)
+    management = connect()
+    for what, ask in (("DELETE", management.terminate), ("POST", management.release)):
+        slurm.faults[what] = [lambda do: None]
+        with pytest.raises(Unavailable):
+            ask("7")
+
+
+def test_a_job_that_is_not_there_is_not_found(connect: Connect) -> None:
+    management = connect()
+    for ask in (management.release, management.events):
+        with pytest.raises(NotFound):
+            ask("7")
+
+
+def test_files_are_out_of_reach_and_that_is_404(connect: Connect) -> None:
+    management = connect()
+    for ask in (
+        lambda: management.output(COMPLETED, 10),
+        lambda: management.remove_files(COMPLETED),
+        lambda: management.listing("/home", False),
+    ):
+        with pytest.raises(OutOfReach, match="slurmrestd") as fault:
+            ask()
+        assert fault.value.status == 404
+
+
+# ---- the service token ----
+
+
+def test_a_service_token_that_is_not_accepted_is_no_fault_of_the_caller(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    forged = jwt.encode({"sun": "jarvice"}, "x" * 32, algorithm="HS256")
+    management = connect(slurm_service_token=Token(forged))
+    for ask in (management.jobs, lambda: management.release("7")):
+        with pytest.raises(
+            Unavailable, match=r"JARVICE_SLURM_SERVICE_TOKEN is not accepted: .*authentication"
+        ) as fault:
+            ask()
+        assert fault.value.status == 503
+        assert forged not in fault.value.message
+
+
+def test_a_service_that_is_no_coordinator_is_no_fault_of_the_caller(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    slurm.add(7, OURS)
+    denied = error(2010, "Invalid user id", 500)
+    slurm.faults["POST job/7"] = [instead(denied.status, denied.body)]
+    with pytest.raises(Unavailable, match=r"JARVICE_SLURM_SERVICE_TOKEN is not accepted: .*Invalid user id"):
+        connect().release("7")
+
+
+def test_a_token_file_is_read_again_when_it_changes(
+    connect: Connect, slurm: FakeSlurmrestd, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(f"SLURM_JWT={token('jarvice', lifetime=-10)}\n")
+    management = connect(slurm_service_token=TokenFile(file))
+    with pytest.raises(Unavailable, match="is not accepted"):
+        management.jobs()
+    file.write_text(f"SLURM_JWT={TOKEN}\n")
+    assert management.jobs() == []
+    file.unlink()
+    with pytest.raises(Unavailable, match="JARVICE_SLURM_SERVICE_TOKEN_FILE cannot be read"):
+        management.jobs()
+    file.write_text("two words\n")
+    with pytest.raises(Unavailable, match="JARVICE_SLURM_SERVICE_TOKEN_FILE cannot be read: is not a token"):
+        management.jobs()
+    file.write_text(TOKEN)
+    assert management.jobs() == []
+
+
+# ---- whether it can be used ----
+
+
+def test_a_check_asks_slurmctld_with_the_token_and_for_what_polls_need(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    connect().check()
+    assert [asked.what for asked in slurm.asked if asked.user == "jarvice"] == ["GET ping", "GET jobs/state"]
+    slurm.slurmctld_is_up = False
+    with pytest.raises(Unavailable, match="slurmctld does not answer"):
+        connect().check()
+
+
+def test_closing_ends_the_threads(connect: Connect, slurm: FakeSlurmrestd) -> None:
+    slurm.add(7, OURS)
+    management = connect()
+    management.jobs()
+    management.close()
+    eventually(
+        lambda: not any(thread.name.startswith("slurmrestd") for thread in threading.enumerate()),
+        seconds=5, pause=0.01,
+    )  # fmt: skip

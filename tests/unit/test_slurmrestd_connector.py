@@ -1,0 +1,322 @@
+"""Submitting through slurmrestd: which version, whose token, and every name once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from pipeline.connectors import Connector
+from pipeline.connectors.slurm import sent_names
+from pipeline.connectors.slurm.choice import by_slurmrestd
+from pipeline.errors import (
+    AccountRefused,
+    InvalidJob,
+    NotAllowed,
+    NotAuthenticated,
+    SettingsFault,
+    Unavailable,
+)
+from pipeline.identity import Owner
+from pipeline.render import BatchScript, Renderer
+from pipeline.settings import Settings
+from pipeline.settings.token import Token
+from tests.harness.fake_slurmrestd import (
+    FakeSlurmrestd,
+    cut_off_after,
+    cut_off_before,
+    error,
+    instead,
+    token,
+)
+from tests.harness.jobs import NAME, job
+from tests.harness.service import free_port
+
+KIRBY = Owner("kirby", token=token("kirby"))
+FORGED = jwt.encode({"sun": "kirby"}, "x" * 32, algorithm="HS256")
+OTHER = NAME.replace("ABCDE", "FGHIJ")
+
+Connect = Callable[..., Connector]
+
+
+@pytest.fixture
+def slurm() -> Iterator[FakeSlurmrestd]:
+    fake = FakeSlurmrestd()
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def connect(slurm: FakeSlurmrestd, tmp_path: Path) -> Iterator[Connect]:
+    """Makes connectors that need no SSH; a test changes their settings."""
+    made: list[Connector] = []
+
+    def make(**changes: Any) -> Connector:
+        settings = Settings(
+            slurm_interface="http",
+            slurmrestd_addr="http://127.0.0.1",
+            slurmrestd_port=slurm.port,
+            slurmrestd_route="direct",
+            slurm_user_home="/home/%u",
+            slurm_service_token=Token(token("jarvice")),
+            state_dir=tmp_path,
+            command_timeout=5,
+        )
+        made.append(by_slurmrestd(replace(settings, **changes)))
+        return made[-1]
+
+    yield make
+    for connector in made:
+        connector.close()
+
+
+@pytest.fixture
+def batch() -> BatchScript:
+    return Renderer(Settings()).batch_script(job())
+
+
+def submissions(slurm: FakeSlurmrestd) -> int:
+    return len(slurm.calls("POST job/submit"))
+
+
+# ---- whose job ----
+
+
+def test_a_job_is_sent_as_its_owner(connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript) -> None:
+    assert connect().submission.submit(batch, KIRBY) == "100"
+    [sent] = slurm.calls("POST job/submit")
+    assert (sent.user, sent.version) == ("kirby", "v0.0.42")
+    assert sent.document["script"] == batch.text
+    assert sent.document["job"]["name"] == f"jarvice_{NAME}"
+    assert sent.document["job"]["current_working_directory"] == "/home/kirby"
+    assert sent.headers["x-slurm-user-token"] == KIRBY.token
+    assert "x-slurm-user-name" not in sent.headers
+
+
+def test_slurmrestd_of_22_05_wants_the_name_beside_the_token(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    slurm.versions = ["v0.0.37", "v0.0.38"]
+    slurm.faults["GET jobs/state"] = [instead(200, {"jobs": [], "errors": []})]
+    connect().submission.submit(batch, KIRBY)
+    [sent] = slurm.calls("POST job/submit")
+    assert (sent.version, sent.headers["x-slurm-user-name"]) == ("v0.0.38", "kirby")
+
+
+@pytest.mark.parametrize(
+    ("claims", "user"),
+    [
+        ({"sun": "kirby"}, "kirby"),
+        ({"preferred_username": "kirby"}, "kirby"),
+        ({"sun": "kirby", "preferred_username": "kirby.of.the.stars"}, "kirby"),
+        ({"sun": "", "preferred_username": "kirby"}, "kirby"),
+    ],
+)
+def test_the_owner_is_who_the_token_names(connect: Connect, claims: dict[str, Any], user: str) -> None:
+    bearer = token("", claim="unused", **claims)
+    assert connect().submission.owner_of(f"Bearer {bearer}") == Owner(user, token=bearer)
+
+
+def test_a_site_names_its_own_claim(connect: Connect) -> None:
+    submission = connect(slurmrestd_user_claim=("uid",)).submission
+    assert submission.owner_of(token("kirby", claim="uid", sun="mario")).user == "kirby"
+    with pytest.raises(NotAllowed, match=r"no claim uid,.*JARVICE_SLURMRESTD_USER_CLAIM"):
+        submission.owner_of(token("kirby"))
+
+
+def test_an_expired_token_is_told_with_its_time(connect: Connect, batch: BatchScript) -> None:
+    owner = Owner("kirby", token=token("kirby", exp=1_700_000_000))
+    with pytest.raises(
+        NotAuthenticated, match=r"Protocol authentication error; .*expired at 2023-11-14T22:13:20Z"
+    ) as fault:
+        connect().submission.submit(batch, owner)
+    assert owner.token not in fault.value.message
+
+
+def test_a_token_that_is_not_taken_for_another_reason(connect: Connect, batch: BatchScript) -> None:
+    with pytest.raises(NotAuthenticated) as fault:
+        connect().submission.submit(batch, Owner("kirby", token=FORGED))
+    assert "expired" not in fault.value.message
+
+
+# ---- which version ----
+
+
+def test_the_newest_version_that_both_know_is_spoken(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    slurm.versions = ["v0.0.39", "v0.0.43", "v0.0.41", "v0.0.99"]
+    connect().submission.submit(batch, KIRBY)
+    assert {asked.version for asked in slurm.asked if asked.what != "GET ping"} == {"v0.0.43"}
+
+
+def test_a_version_that_is_set_is_spoken(connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript) -> None:
+    connect(slurmrestd_api_version="v0.0.40").submission.submit(batch, KIRBY)
+    assert {asked.version for asked in slurm.asked} == {"v0.0.40"}
+
+
+def test_a_version_that_is_set_and_not_served_is_told_with_those_that_are(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    connector = connect(slurmrestd_api_version="v0.0.45")
+    for ask in (connector.check, lambda: connector.submission.submit(batch, KIRBY)):
+        with pytest.raises(
+            Unavailable,
+            match=r"JARVICE_SLURMRESTD_API_VERSION: .* v0\.0\.45; .*v0\.0\.42, v0\.0\.41, v0\.0\.40$",
+        ):
+            ask()
+    assert submissions(slurm) == 0
+
+
+@pytest.mark.parametrize("served", [[], ["v0.0.99"]])
+def test_a_server_without_any_version_of_ours_is_told(
+    connect: Connect, slurm: FakeSlurmrestd, served: list[str]
+) -> None:
+    slurm.versions = served
+    with pytest.raises(Unavailable, match=r"serves none of the API versions .*v0\.0\.38 to v0\.0\.45"):
+        connect().check()
+
+
+def test_a_version_that_nobody_speaks_stops_the_start(connect: Connect) -> None:
+    with pytest.raises(SettingsFault, match=r"v0\.0\.36 is not one that this downstream speaks"):
+        connect(slurmrestd_api_version="v0.0.36")
+
+
+def test_after_an_upgrade_a_job_is_sent_once_in_the_new_version(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    connector = connect()
+    connector.check()
+    slurm.versions = ["v0.0.43", "v0.0.44"]
+    with pytest.raises(Unavailable):  # the poll notices first
+        connector.management.jobs()
+    assert connector.submission.submit(batch, KIRBY) == "100"
+    assert [sent.version for sent in slurm.calls("POST job/submit")] == ["v0.0.44"]
+    assert len(slurm.jobs) == 1
+
+
+def test_an_upgrade_between_two_submissions_costs_none(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    connector = connect()
+    connector.submission.submit(batch, KIRBY)
+    slurm.versions = ["v0.0.44"]
+    other = Renderer(Settings()).batch_script(job(name=OTHER))
+    assert connector.submission.submit(other, KIRBY) == "101"
+    assert [sent.version for sent in slurm.calls("POST job/submit")] == ["v0.0.42", "v0.0.44"]
+
+
+def test_a_server_that_is_not_there_is_told(connect: Connect) -> None:
+    port = free_port()
+    with pytest.raises(Unavailable, match=f"http://127.0.0.1:{port}: .*refused"):
+        connect(slurmrestd_port=port).check()
+
+
+# ---- every name once ----
+
+
+def test_a_name_is_sent_once(connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript) -> None:
+    submission = connect().submission
+    assert [submission.submit(batch, KIRBY) for _ in range(3)] == ["100"] * 3
+    assert submissions(slurm) == 1
+
+
+def test_of_many_that_send_a_name_at_once_one_sends(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    submission = connect().submission
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: submission.submit(batch, KIRBY), range(16))) == {"100"}
+    assert submissions(slurm) == 1
+
+
+def test_other_names_and_other_users_are_other_jobs(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    submission = connect().submission
+    other = Renderer(Settings()).batch_script(job(name=OTHER))
+    mario = Owner("mario", token=token("mario"))
+    ids = {submission.submit(each, owner) for each in (batch, other) for owner in (KIRBY, mario)}
+    assert len(ids) == 4
+
+
+def test_a_refused_job_can_be_sent_again(connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript) -> None:
+    refusal = error(2045, "Invalid account or account/partition combination specified", 422)
+    slurm.faults["POST job/submit"] = [instead(refusal.status, refusal.body)]
+    submission = connect().submission
+    with pytest.raises(AccountRefused, match="Invalid account"):
+        submission.submit(batch, KIRBY)
+    assert submission.submit(batch, KIRBY) == "100"
+
+
+LOST_ANSWERS = {
+    "cut off": cut_off_after,
+    "no JSON": lambda do: (do(), instead(502, "<html>Bad Gateway</html>")(do))[1],
+    "slurmctld timed out": lambda do: (
+        do(), instead(504, error(5004, "Socket timed out on send/recv operation", 504).body)(do),
+    )[1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", LOST_ANSWERS)
+def test_a_job_whose_answer_was_lost_is_found_by_its_name(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript, how: str
+) -> None:
+    slurm.faults["POST job/submit"] = [LOST_ANSWERS[how]]
+    submission = connect().submission
+    with pytest.raises(Unavailable, match="whether the job was accepted is not known yet, ask again"):
+        submission.submit(batch, KIRBY)
+    assert [submission.submit(batch, KIRBY) for _ in range(2)] == ["100", "100"]
+    assert submissions(slurm) == 1
+
+
+def test_a_request_that_came_to_nothing_is_sent_again_once_that_is_settled(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm.faults["POST job/submit"] = [cut_off_before]
+    submission = connect().submission
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="ask again"):
+            submission.submit(batch, KIRBY)
+    assert submissions(slurm) == 1
+    monkeypatch.setattr(sent_names, "SETTLED_AFTER", 0)
+    assert submission.submit(batch, KIRBY) == "100"
+    assert (submissions(slurm), len(slurm.jobs)) == (2, 1)
+
+
+def test_while_nobody_can_say_which_jobs_there_are_nothing_is_sent_again(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sent_names, "SETTLED_AFTER", 0)
+    slurm.faults["POST job/submit"] = [cut_off_after]
+    submission = connect().submission
+    with pytest.raises(Unavailable):
+        submission.submit(batch, KIRBY)
+    slurm.faults["GET jobs/state"] = [instead(500, {"jobs": None, "errors": []})]
+    with pytest.raises(Unavailable):
+        submission.submit(batch, KIRBY)
+    assert submission.submit(batch, KIRBY) == "100"
+    assert submissions(slurm) == 1
+
+
+def test_a_restarted_service_finds_what_its_predecessor_sent(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    assert connect().submission.submit(batch, KIRBY) == "100"
+    assert connect().submission.submit(batch, KIRBY) == "100"
+    assert submissions(slurm) == 1
+
+
+def test_a_job_that_this_version_has_no_field_for_is_not_sent(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    resources = replace(job().resources, sbatch_options={"resv-ports": "3"})
+    batch = Renderer(Settings()).batch_script(job(resources=resources))
+    with pytest.raises(InvalidJob, match="sbatch_resv-ports=3"):
+        connect().submission.submit(batch, KIRBY)
+    assert submissions(slurm) == 0
