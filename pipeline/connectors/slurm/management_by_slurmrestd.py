@@ -34,6 +34,13 @@ _Answer = TypeVar("_Answer")
 _AT_A_TIME = 8
 """Single jobs that are asked for at the same time; slurmrestd has 20 threads by default."""
 
+_TOO_OLD = "v0.0.38"
+"""Has no jobs/state; and its ping, which wants the name of the token's user, would hide that."""
+_UNFIT = (
+    "slurmrestd does not know what managing jobs needs (jobs/state, of Slurm 24.05 and newer), "
+    "or has changed its versions; without JARVICE_SLURM_SERVICE_TOKEN jobs are managed over SSH"
+)
+
 
 class ManagementBySlurmrestd:
     """Implements ``Management``; what needs a job's files is out of its reach."""
@@ -101,6 +108,8 @@ class ManagementBySlurmrestd:
 
     def check(self) -> None:
         """Whether slurmctld answers who has this token, and slurmrestd has what polls need."""
+        if self._api.version() <= _TOO_OLD:
+            raise Unavailable(_UNFIT)
         self._ask(Ping())
         self._ask(JobStates(only="1"))
 
@@ -161,9 +170,6 @@ class ManagementBySlurmrestd:
         except (OSError, ValueError) as fault:
             raise Unavailable(f"JARVICE_SLURM_SERVICE_TOKEN_FILE cannot be read: {fault}") from None
         except NoSuchPath:
-            raise Unavailable(
-                "slurmrestd does not know what managing jobs needs (jobs/state, of Slurm 24.05 and newer), "
-                "or has changed its versions; without JARVICE_SLURM_SERVICE_TOKEN jobs are managed over SSH"
-            ) from None
+            raise Unavailable(_UNFIT) from None
         except AnswerLost as lost:
             raise Unavailable(str(lost)) from None
