@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from tests.harness.cluster import Cluster
 from tests.harness.forms import script
+from tests.harness.interface import Interface
 from tests.harness.service import Sent, Service
 from tests.harness.waiting import eventually
 
@@ -31,9 +32,9 @@ def until_told(then: str) -> str:
     return script(f'echo begun; until [ -e "${{0%/*}}/go" ]; do sleep 0.1; done; {then}')
 
 
-def tell(cluster: Cluster, job: Sent, user: str = "kirby") -> None:
+def tell(interface: Interface, job: Sent) -> None:
     """Let that script go on."""
-    cluster.run("touch", f"/home/{user}/.jarvice/control/{job.name}/go")
+    interface.cluster.run("touch", f"{interface.control(job.name)}/go")
 
 
 def ended_in_slurm(cluster: Cluster, job: Sent) -> None:

@@ -8,12 +8,16 @@ from pathlib import Path
 
 from tests.harness.cluster import Cluster
 from tests.harness.forms import form, script
+from tests.harness.interface import Interface
 from tests.harness.service import Sent, Service
 from tests.harness.waiting import eventually
 from tests.on_cluster.outage import away, ended_in_slurm, tell, until_told
+from tests.on_cluster.ways import only_cli
 
 
-def test_a_requeued_job_is_the_same_job_and_is_not_over(service: Service, cluster: Cluster) -> None:
+def test_a_requeued_job_is_the_same_job_and_is_not_over(
+    service: Service, interface: Interface, cluster: Cluster
+) -> None:
     job = service.submit(form(until_told("echo JARVICE_CMD_SUCCESS")))
     service.await_output(job, "begun")
     cluster.run("scontrol", "requeue", job.job_id)
@@ -23,7 +27,7 @@ def test_a_requeued_job_is_the_same_job_and_is_not_over(service: Service, cluste
     # Sooner than that slurmd still refuses the job as one that was killed.
     cluster.run("scontrol", "update", f"jobid={job.job_id}", "starttime=now+3")
     service.await_running(job)
-    tell(cluster, job)
+    tell(interface, job)
     assert service.exit_of(job).code == 0
 
 
@@ -74,16 +78,22 @@ def restart_slurmctld(cluster: Cluster) -> None:
     cluster.daemon("slurmctld", "restart")
 
 
+@only_cli  # and a job that came through slurmrestd beside it: control folders let their owners in only
 def test_exit_records_settle_jobs_that_neither_squeue_nor_sacct_know(
-    service: Service, own_service: Callable[..., Service], cluster: Cluster
+    service: Service,
+    own_service: Callable[..., Service],
+    service_of: Callable[[str], Service],
+    cluster: Cluster,
 ) -> None:
+    other_way = service_of("http")
     with forgetful(cluster), away(cluster, "slurmdbd"):
+        hidden = other_way.submit(form(script("exit 3")))
         good = service.submit(form(script("sleep 2; echo fine")))
         bad = service.submit(form(script("echo not fine; exit 3"), user="mario"))
         ended = service.submit(form(until_told("exit 0")))
         service.await_output(ended, "begun")
         assert service.post("/terminate", ended.ref).ok
-        for job in (good, bad, ended):
+        for job in (good, bad, ended, hidden):
             forgotten(cluster, job)
         fresh = own_service()
         fine = fresh.exit_of(good)
@@ -92,4 +102,6 @@ def test_exit_records_settle_jobs_that_neither_squeue_nor_sacct_know(
         assert fresh.exit_of(bad).code == 1
         # No record says how this one ended, and that is not guessed.
         assert fresh.post("/exitstatus", ended.ref).status_code == 503
+        assert other_way.post("/exitstatus", hidden.ref).status_code == 503
     assert fresh.exit_of(ended).code == -15
+    assert other_way.exit_of(hidden).code == 1

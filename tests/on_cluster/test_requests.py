@@ -98,7 +98,7 @@ def test_pvcls_lists_the_entry_users_home_and_nothing_else(service: Service, clu
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa"])
 def test_a_changed_host_key_is_refused(
-    kind: str, cluster: Cluster, start_service: Callable[..., Service], tmp_path: Path
+    kind: str, cluster: Cluster, own_service: Callable[..., Service], tmp_path: Path
 ) -> None:
     key = paramiko.ECDSAKey.generate()
     if kind == "ed25519":
@@ -106,12 +106,11 @@ def test_a_changed_host_key_is_refused(
         line = " ".join(public.split()[:2])
     else:
         line = f"{key.get_name()} {key.get_base64()}"
-    known = tmp_path / "state" / "known_hosts"
-    known.parent.mkdir()
+    known = tmp_path / "own" / "state" / "known_hosts"
+    known.parent.mkdir(parents=True)
     known.write_text(f"[127.0.0.1]:{cluster.info['ssh']['port']} {line}\n", encoding="ascii")
     before = known.read_text(encoding="ascii")
-    cluster.write_mapping(tmp_path)
-    service = start_service(cluster.settings(), tmp_path)
+    service = own_service()
     for reply in (service.get("/running"), service.get("/gc"), service.post("/submit", form(script("echo")))):
         assert reply.status_code in (500, 503)
         assert "the host key of 127.0.0.1" in reply.json()["error"]

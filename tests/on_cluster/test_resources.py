@@ -8,9 +8,12 @@ import pytest
 
 from tests.harness.cluster import Cluster
 from tests.harness.forms import form, script
+from tests.harness.interface import Interface
 from tests.harness.service import Service
 
 NASTY = """it's "so": $(touch /tmp/ran) `touch /tmp/ran` #SBATCH --nice \\ \\n \\" ; & | <x> * ~ é 世"""
+
+NO_ACCOUNT = "Invalid account or account/partition combination specified"
 
 
 def test_slurm_says_of_a_held_job_what_was_asked_for(service: Service) -> None:
@@ -61,22 +64,29 @@ def test_nothing_of_one_job_shows_in_anothers_script(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "words"),
+    ("device", "status", "words", "words_of_http"),
     [
-        ("sbatch_account=nosuch", "Invalid account or account/partition combination specified"),
-        ("sbatch_account=pc", "Invalid account or account/partition combination specified"),
-        ("partition=nosuch", "invalid partition specified: nosuch"),
-        ("sbatch_nosuch=1", "unrecognized option '--nosuch=1'"),
+        ("sbatch_account=nosuch", 403, NO_ACCOUNT, NO_ACCOUNT),
+        ("sbatch_account=pc", 403, NO_ACCOUNT, NO_ACCOUNT),
+        ("partition=nosuch", 400, "invalid partition specified: nosuch", "Invalid partition name specified"),
+        ("sbatch_nosuch=1", 400, "unrecognized option '--nosuch=1'", "has no field for sbatch's --nosuch"),
     ],
+    ids=["no such account", "another's account", "no such partition", "no such option"],
 )
 def test_a_refusal_is_told_in_slurms_words_and_leaves_nothing(
-    device: str, words: str, service: Service, cluster: Cluster
+    device: str,
+    status: int,
+    words: str,
+    words_of_http: str,
+    service: Service,
+    interface: Interface,
+    cluster: Cluster,
 ) -> None:
     wrong = form(script("echo well", devices=["exclusive=False", device]))
     reply = service.post("/submit", wrong)
-    assert reply.status_code == 422, reply.text
-    assert words in reply.json()["error"]
-    assert not cluster.files("kirby", wrong["name"])
+    assert reply.status_code == status, reply.text
+    assert (words if interface.name == "cli" else words_of_http) in reply.json()["error"]
+    assert not interface.files("kirby", wrong["name"])
     assert not cluster.jobs(wrong["name"])
     mended = service.submit({**form(script("echo well")), "name": wrong["name"]})
     assert service.exit_of(mended).code == 0

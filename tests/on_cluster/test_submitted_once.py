@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -49,13 +48,9 @@ def test_the_same_name_sent_by_many_at_once_is_one_job(service: Service, cluster
 def test_two_portals_never_see_or_end_each_others_jobs(
     prefix: str,
     service: Service,
-    cluster: Cluster,
-    start_service: Callable[..., Service],
-    tmp_path: Path,
+    own_service: Callable[..., Service],
 ) -> None:
-    cluster.write_mapping(tmp_path)
-    settings = {**cluster.settings(), "JARVICE_DOWNSTREAM_JOB_NAME_PREFIX": prefix}
-    other = start_service(settings, tmp_path)
+    other = own_service(JARVICE_DOWNSTREAM_JOB_NAME_PREFIX=prefix)
     ours, theirs = service.submit(form(LONG)), other.submit(form(LONG))
     service.await_running(ours)
     other.await_running(theirs)
