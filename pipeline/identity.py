@@ -118,7 +118,7 @@ def owner_by_token(bearer: str, user_claims: Sequence[str]) -> Owner:
 def expired_since(token: str) -> int | None:
     """When the token expired, in seconds since the epoch; None: it did not, or does not say."""
     expires = _claims(token).get("exp")
-    if isinstance(expires, int | float) and expires < time.time():
+    if isinstance(expires, int | float) and 0 <= expires < time.time():
         return int(expires)
     return None
 

@@ -126,7 +126,7 @@ def warn_exposed(settings: Settings) -> None:
         settings.slurm_interface == "http"
         and settings.slurmrestd_route == "direct"
         and settings.slurmrestd_addr.startswith("http://")
-        and not _is_loopback(settings.slurmrestd_addr.removeprefix("http://"))
+        and not _is_loopback(settings.slurmrestd_addr.removeprefix("http://").strip("[]"))
     ):
         _log.warning(
             "tokens go to %s unencrypted; use https:// or JARVICE_SLURMRESTD_ROUTE=ssh",

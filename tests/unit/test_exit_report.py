@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 
 from pipeline.connectors import Connector
 from pipeline.downstream import Downstream, ExitReport
-from pipeline.errors import JobNotOver, NotFound, Unavailable
+from pipeline.errors import JobNotOver, NotFound, OutOfReach, Unavailable
 from pipeline.job import JobStatus, Phase
 from pipeline.settings import Settings
 from tests.harness.fake_connector import ENDED, REF, RUNS, Clock, FakeConnector
@@ -77,6 +78,26 @@ def test_output_that_cannot_be_read_leaves_all_as_it_is(monkeypatch: pytest.Monk
             downstream_of(connector).exit_report(REF)
     assert connector.removed == []
     assert downstream_of(connector).exit_report(REF) == REPORT
+
+
+def test_output_that_is_out_of_reach_leaves_its_reason_in_its_place(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    connector = FakeConnector([ENDED], removal_fault=OutOfReach("not by slurmrestd"))
+
+    def hidden(job: JobStatus, lines: int) -> bytes | None:
+        raise OutOfReach("the job's output cannot be read")
+
+    monkeypatch.setattr(connector, "output", hidden)
+    downstream = downstream_of(connector)
+    with caplog.at_level(logging.INFO):
+        report = downstream.exit_report(REF)
+    assert report == replace(REPORT, output="<< the job's output cannot be read >>\n")
+    assert downstream.exit_report(REF) == report
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+    assert "its files stay: not by slurmrestd" in caplog.text
+    with pytest.raises(OutOfReach):
+        downstream.tail(REF, 10)
 
 
 def test_asked_again_the_answer_is_the_same_though_all_is_gone() -> None:

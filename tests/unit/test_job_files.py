@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Nonsense, NotAllowed, NotFound, Unavailable
+from pipeline.errors import Nonsense, NotAllowed, NotFound, OutOfReach, Unavailable
 from pipeline.job import JobFiles
 from pipeline.slurm.job_files import ExitRecord, Listing, ReadRecord, Remove, Tail
+from pipeline.transport import Completed
 from tests.harness.bash import Sandbox
 
 NAME = "2024-x"
@@ -120,6 +126,82 @@ def test_what_cannot_be_removed_is_told(sandbox: Sandbox) -> None:
     command = Remove(JobFiles("", NAME), "123")
     with pytest.raises(Unavailable, match=r"cannot remove the job's files: rm: .*busy"):
         command.parse(sandbox.run(command.line()))
+
+
+# ---- files that the user who manages jobs may not reach ----
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A user's home folder that others may look into, for as long as a test lets them."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    (folder / ".jarvice").mkdir(mode=0o755)
+    yield folder
+    folder.chmod(0o700)
+    (folder / ".jarvice").chmod(0o700)
+    shutil.rmtree(folder)
+
+
+def as_another(line: str) -> Completed:
+    """Run a line of bash as a user who owns nothing; root may do everything."""
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*nobody, "bash", "-c", line],
+        cwd="/",
+        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": "/"},
+        capture_output=True,
+        check=False,
+    )
+    return Completed(done.returncode, done.stdout, done.stderr)
+
+
+def tail_as_another(home: Path) -> bytes | None:
+    command = Tail(JobFiles(f"{home}/", NAME), 10, 1_000_000)
+    return command.parse(as_another(command.line()))
+
+
+def test_output_that_others_may_read_is_read(home: Path) -> None:
+    assert tail_as_another(home) is None
+    output = home / ".jarvice" / f"{NAME}.out"
+    output.write_text("hello\n")
+    output.chmod(0o644)
+    assert tail_as_another(home) == b"hello\n"
+
+
+@pytest.mark.parametrize("shut", ["the file", "its folder", "the home folder"])
+def test_output_that_may_not_be_read_is_out_of_reach_and_that_is_404(home: Path, shut: str) -> None:
+    output = home / ".jarvice" / f"{NAME}.out"
+    output.write_text("secret\n")
+    {"the file": output, "its folder": output.parent, "the home folder": home}[shut].chmod(0)
+    with pytest.raises(
+        OutOfReach, match=r"output .* cannot be read by the user .*Permission denied"
+    ) as fault:
+        tail_as_another(home)
+    assert fault.value.status == 404
+
+
+def test_in_a_home_folder_that_is_shut_nobody_knows_whether_there_is_output(home: Path) -> None:
+    home.chmod(0)
+    with pytest.raises(OutOfReach):
+        tail_as_another(home)
+
+
+def test_a_home_folder_that_is_not_there_holds_no_output(home: Path) -> None:
+    assert tail_as_another(home / "none") is None
+
+
+@pytest.mark.parametrize("shut", [0o555, 0])
+def test_files_that_may_not_be_removed_are_out_of_reach(home: Path, shut: int) -> None:
+    files = JobFiles(f"{home}/", NAME)
+    output = home / ".jarvice" / f"{NAME}.out"
+    output.write_text("kept\n")
+    output.parent.chmod(shut)
+    command = Remove(files, "123")
+    with pytest.raises(OutOfReach, match="cannot be removed by the user who manages jobs"):
+        command.parse(as_another(command.line()))
+    output.parent.chmod(0o755)
+    assert output.exists()
 
 
 def listing(sandbox: Sandbox, path: str, *roots: str, details: bool = False) -> list[str]:

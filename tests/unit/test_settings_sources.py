@@ -138,6 +138,37 @@ def test_a_secrets_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
         assert told.count(str(path)) == 1
 
 
+def test_a_service_token_may_come_from_a_variable_the_sites_file_or_a_file_that_is_renewed(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("SLURM_JWT=first\n")
+    for environment in (
+        {"JARVICE_SLURM_SERVICE_TOKEN": "first"},
+        with_file(tmp_path, "slurm_service_token: SLURM_JWT=first\n"),
+        {"JARVICE_SLURM_SERVICE_TOKEN_FILE": str(file)},
+    ):
+        token = load(environment).slurm_service_token
+        assert token
+        assert token.current() == "first"
+    file.write_text("second\n")
+    assert token
+    assert token.current() == "second"
+
+
+def test_a_file_that_holds_no_token_is_a_fault_that_does_not_show_it(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(f"{SECRET} {SECRET}")
+    told = faults_of({"JARVICE_SLURM_SERVICE_TOKEN_FILE": str(file)})
+    assert told == (f"JARVICE_SLURM_SERVICE_TOKEN_FILE: what {file} holds is not a token without blanks")
+    told = faults_of({"JARVICE_SLURM_SERVICE_TOKEN_FILE": str(tmp_path / "none")})
+    assert told == (
+        f"JARVICE_SLURM_SERVICE_TOKEN_FILE: cannot read {tmp_path}/none: No such file or directory"
+    )
+    both = {"JARVICE_SLURM_SERVICE_TOKEN": "a", "JARVICE_SLURM_SERVICE_TOKEN_FILE": str(file)}
+    assert faults_of(both).endswith("are both set; unset one")
+
+
 def test_a_folder_of_templates_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
     told = faults_of({"JARVICE_DOWNSTREAM_TEMPLATES": str(tmp_path / "none")})
     assert told.startswith("JARVICE_DOWNSTREAM_TEMPLATES: ")

@@ -34,6 +34,8 @@ def test_without_anything_all_is_as_the_contract_says() -> None:
     assert (settings.images_tag, settings.singularity_overlay_size) == ("latest", 600)
     assert (settings.slurm_cluster_port, settings.slurm_ssh_user) == (22, "jarvice")
     assert (settings.port, settings.slurmrestd_port) == (5000, 6820)
+    assert (settings.slurmrestd_api_version, settings.slurmrestd_route) == ("auto", "ssh")
+    assert settings.slurmrestd_user_claim == ("sun", "preferred_username")
     assert (settings.singularity_tmpdir, settings.singularity_verbose) == ("/tmp", False)
     assert settings.job_global_registries == ()
 
@@ -56,7 +58,13 @@ def test_without_anything_all_is_as_the_contract_says() -> None:
         ("JARVICE_SLURM_SSH_PKEY", b64(KEY), "slurm_ssh_pkey", KEY),
         ("JARVICE_SLURM_SSH_PKEY", "\n".join(b64(KEY).partition("5")) + "\n", "slurm_ssh_pkey", KEY),
         ("JARVICE_SLURMRESTD_ADDR", "http://restd.example.com/", "slurmrestd_addr", "http://restd.example.com"),
+        ("JARVICE_SLURMRESTD_ADDR", "https://[fe80::1]", "slurmrestd_addr", "https://[fe80::1]"),
         ("JARVICE_SLURMRESTD_API_VERSION", "v0.0.40", "slurmrestd_api_version", "v0.0.40"),
+        ("JARVICE_SLURMRESTD_API_VERSION", "auto", "slurmrestd_api_version", "auto"),
+        ("JARVICE_SLURMRESTD_ROUTE", "direct", "slurmrestd_route", "direct"),
+        ("JARVICE_SLURMRESTD_CA_FILE", "/etc/ca.pem", "slurmrestd_ca_file", Path("/etc/ca.pem")),
+        ("JARVICE_SLURMRESTD_USER_CLAIM", "uid, sun", "slurmrestd_user_claim", ("uid", "sun")),
+        ("JARVICE_SLURM_USER_HOME", "/home/%u/", "slurm_user_home", "/home/%u"),
         ("JARVICE_SCHED_SERVER_KEY", "user:pass:word", "server_key", "user:pass:word"),
         ("JARVICE_DOWNSTREAM_POLL_INTERVAL", "0.5", "poll_interval", 0.5),
         ("WAITRESS_PORT", "0", "port", 0),
@@ -86,6 +94,13 @@ WRONG = [
     ("JARVICE_JOB_SCRATCH_DIR", "/scratch/%u", "a folder's absolute path without % signs"),
     ("JARVICE_SLURMRESTD_ADDR", "restd.example.com", "a host name with http:// or https:// in front"),
     ("JARVICE_SLURMRESTD_ADDR", "http://[", "a host name with http:// or https:// in front"),
+    ("JARVICE_SLURMRESTD_ADDR", "http://restd:6820", "a host name with http:// or https:// in front"),
+    ("JARVICE_SLURMRESTD_ADDR", "https://restd/path", "a host name with http:// or https:// in front"),
+    ("JARVICE_SLURMRESTD_ADDR", "unix:///run/restd", "a host name with http:// or https:// in front"),
+    ("JARVICE_SLURMRESTD_PORT", "0", "a whole number from 1 to 65535"),
+    ("JARVICE_SLURMRESTD_ROUTE", "vpn", "one of ssh, direct"),
+    ("JARVICE_SLURM_USER_HOME", "/home/kirby", "an absolute path with %u for the user's name"),
+    ("JARVICE_SLURM_USER_HOME", "home/%u", "an absolute path with %u for the user's name"),
     ("JARVICE_SLURMRESTD_API_VERSION", "40", "an API version such as v0.0.40, or auto"),
     ("JARVICE_DOWNSTREAM_STATE_DIR", "~nobody-of-that-name/x", "a path"),
 ]
@@ -106,6 +121,8 @@ SECRETS = [
     ("JARVICE_SLURM_SSH_PKEY", b64("hunter2")),
     ("JARVICE_SLURM_SSH_PKEY", "-----BEGIN hunter2"),
     ("JARVICE_SLURM_SSH_PKEY", "-----BEGIN PUBLIC KEY-----hunter2"),
+    ("JARVICE_SLURM_SERVICE_TOKEN", "hunter2 hunter2"),
+    ("JARVICE_SLURM_SERVICE_TOKEN", "hunter2\u00e9"),
 ]
 
 
@@ -130,6 +147,7 @@ def test_settings_show_no_secret() -> None:
             "JARVICE_SCHED_SERVER_KEY": "user:hunter2",
             "JARVICE_DOCKER_PASSWORD": b64("hunter2"),
             "JARVICE_SLURM_SSH_PKEY": KEY,
+            "JARVICE_SLURM_SERVICE_TOKEN": "hunter2",
         }
     )
     assert "hunter2" not in repr(settings)

@@ -15,7 +15,7 @@ from pipeline.errors import SettingsFault
 from pipeline.identity import UsersMapping, read_mapping
 from pipeline.render import PayloadRenderer
 from pipeline.settings import Settings
-from pipeline.transport.ssh import Login, Tunnel
+from pipeline.transport.ssh import Login, Tunnel, check_keys
 
 
 def slurm_connector(settings: Settings) -> Connector:
@@ -54,8 +54,8 @@ def by_slurmrestd(settings: Settings) -> Connector:
     Raises:
         SettingsFault: the private key, the API version or a template of the site cannot be used.
     """
-    payloads = PayloadRenderer(settings)
     entry = Login(settings.slurm_ssh_user, settings.slurm_ssh_pkey)
+    payloads = _payloads(settings, entry)
     api = Slurmrestd(
         settings, Tunnel(host_of(settings), entry) if settings.slurmrestd_route == "ssh" else None
     )
@@ -72,3 +72,20 @@ def by_slurmrestd(settings: Settings) -> Connector:
         api, payloads, homes, user_claims=settings.slurmrestd_user_claim, jobs=management.jobs
     )
     return Connector(submission, management)
+
+
+def _payloads(settings: Settings, entry: Login) -> PayloadRenderer:
+    """Raises SettingsFault for all that the start has to look at: templates, API version, private key."""
+    faults: list[str] = []
+    try:
+        if settings.uses_ssh and entry.private_key:
+            check_keys([entry])
+    except SettingsFault as fault:
+        faults += fault.faults
+    try:
+        payloads = PayloadRenderer(settings)
+    except SettingsFault as fault:
+        faults += fault.faults
+    if faults:
+        raise SettingsFault(faults)
+    return payloads

@@ -1,0 +1,156 @@
+"""No name is sent twice: what was sent, what was cut off, and what an earlier service had sent."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pipeline.connectors.slurm import sent_names
+from pipeline.connectors.slurm.sent_names import SETTLED_AFTER, SentNames
+from pipeline.errors import Unavailable
+from pipeline.job import JobStatus, Phase
+from tests.harness.fake_connector import Clock
+
+
+class Cluster:
+    """What Slurm knows, and how often it was asked."""
+
+    def __init__(self, *jobs: JobStatus) -> None:
+        self.live = list(jobs)
+        self.fault: Exception | None = None
+        self.looks = 0
+
+    def jobs(self) -> list[JobStatus]:
+        self.looks += 1
+        if self.fault:
+            raise self.fault
+        return list(self.live)
+
+
+def live(name: str, job_id: str, owner: str = "kirby") -> JobStatus:
+    return JobStatus(name, job_id, owner, "PENDING", Phase.QUEUED)
+
+
+def known(names: SentNames, name: str, owner: str = "kirby") -> str | None:
+    with names.turn(owner, name) as job_id:
+        return job_id
+
+
+def test_a_name_that_was_sent_has_its_id() -> None:
+    names = SentNames(Cluster().jobs)
+    assert known(names, "a") is None
+    names.sent("kirby", "a", "7")
+    assert known(names, "a") == "7"
+    assert known(names, "b") is None
+    assert known(names, "a", "mario") is None
+
+
+def test_before_the_first_name_slurm_is_asked_once_for_what_there_is() -> None:
+    cluster = Cluster(live("a", "7"), live("b", "8", "mario"))
+    names = SentNames(cluster.jobs)
+    assert [known(names, "a"), known(names, "b", "mario"), known(names, "b")] == ["7", "8", None]
+    assert cluster.looks == 1
+
+
+def test_of_many_that_begin_at_once_one_asks() -> None:
+    cluster = Cluster(live("a", "7"))
+    names = SentNames(cluster.jobs)
+    together = threading.Barrier(8)
+
+    def ask(number: int) -> str | None:
+        together.wait(10)
+        return known(names, "a" if number == 0 else f"b{number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == ["7", *[None] * 7]
+    assert cluster.looks == 1
+
+
+def test_while_slurm_does_not_answer_no_name_is_taken_for_new() -> None:
+    cluster = Cluster(live("a", "7"))
+    cluster.fault = Unavailable("away")
+    names = SentNames(cluster.jobs)
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="away"):
+            known(names, "a")
+    cluster.fault = None
+    assert known(names, "a") == "7"
+
+
+def test_a_name_that_was_cut_off_is_looked_for() -> None:
+    cluster = Cluster()
+    names = SentNames(cluster.jobs)
+    known(names, "a")
+    names.cut_off("kirby", "a")
+    cluster.live = [live("a", "7")]
+    assert known(names, "a") == "7"
+    cluster.live = []
+    assert known(names, "a") == "7"
+    assert cluster.looks == 2
+
+
+def test_a_name_that_was_cut_off_and_came_to_nothing_is_free_after_a_while() -> None:
+    cluster, clock = Cluster(), Clock()
+    names = SentNames(cluster.jobs, clock)
+    known(names, "a")
+    names.cut_off("kirby", "a")
+    for _ in range(4):
+        with pytest.raises(Unavailable, match=rf"it is settled {SETTLED_AFTER} s after that, ask again"):
+            known(names, "a")
+        clock.now += SETTLED_AFTER / 4
+    assert known(names, "a") is None
+    assert known(names, "b") is None
+
+
+def test_a_name_is_not_free_while_slurm_does_not_answer() -> None:
+    cluster, clock = Cluster(), Clock()
+    names = SentNames(cluster.jobs, clock)
+    known(names, "a")
+    names.cut_off("kirby", "a")
+    clock.now += SETTLED_AFTER
+    cluster.fault = Unavailable("away")
+    with pytest.raises(Unavailable, match="away"):
+        known(names, "a")
+    cluster.fault, cluster.live = None, [live("a", "7")]
+    assert known(names, "a") == "7"
+
+
+def test_a_second_cut_off_begins_the_time_anew() -> None:
+    cluster, clock = Cluster(), Clock()
+    names = SentNames(cluster.jobs, clock)
+    for _ in range(2):
+        assert known(names, "a") is None
+        names.cut_off("kirby", "a")
+        with pytest.raises(Unavailable):
+            known(names, "a")
+        clock.now += SETTLED_AFTER
+
+
+def test_one_at_a_time_has_a_name_and_others_go_on() -> None:
+    names = SentNames(Cluster().jobs)
+    known(names, "b")
+    with ThreadPoolExecutor(2) as pool:
+        with names.turn("kirby", "a"):
+            waits = pool.submit(known, names, "a")
+            assert pool.submit(known, names, "b").result(5) is None
+            assert not waits.done()
+            names.sent("kirby", "a", "7")
+        assert waits.result(5) == "7"
+
+
+def test_a_turn_that_fails_is_given_up() -> None:
+    names = SentNames(Cluster().jobs)
+    with pytest.raises(Unavailable), names.turn("kirby", "a"):
+        raise Unavailable("no")
+    assert known(names, "a") is None
+
+
+def test_only_the_last_ones_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sent_names, "_MOST", 3)
+    names = SentNames(Cluster().jobs)
+    known(names, "a")
+    for number in range(5):
+        names.sent("kirby", str(number), str(number))
+    assert [known(names, str(number)) for number in range(5)] == [None, None, "2", "3", "4"]
