@@ -249,8 +249,9 @@ def _faults() -> Iterator[tuple[str, str, Exception]]:
         yield method, path, errors.Nonsense("sbatch: answered what it should not")
         yield method, path, errors.Unavailable("ssh: no answer")
         yield method, path, RuntimeError("unforeseen")
-        if "422" in responses:
-            yield method, path, errors.Refused("sbatch: no")
+        for kind in (errors.Refused, errors.NotAuthenticated, errors.AccountRefused, errors.OutOfReach):
+            if str(kind.status) in responses:
+                yield method, path, kind("slurmrestd: no")
 
 
 @pytest.mark.parametrize(("method", "path", "fault"), list(_faults()))

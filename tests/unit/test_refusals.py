@@ -56,7 +56,7 @@ def test_a_complaint_has_a_kind_and_keeps_slurms_words(said: str, kind: type[Dow
 
 
 @pytest.mark.parametrize(
-    ("kind", "status"), [(Refused, 422), (AccountRefused, 422), (Unavailable, 503), (NotFound, 404)]
+    ("kind", "status"), [(Refused, 400), (AccountRefused, 403), (Unavailable, 503), (NotFound, 404)]
 )
 def test_kinds_have_statuses(kind: type[DownstreamError], status: int) -> None:
     assert kind.status == status
