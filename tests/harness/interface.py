@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import jwt
+from typing import Any
 
 from tests.harness.cluster import PORTAL_USERS, Cluster
+from tests.harness.slurmrestd import at, straight_at, token
 
 SHARED = "/shared"
 SCRATCH = f"{SHARED}/portal"
@@ -63,7 +62,7 @@ def http(cluster: Cluster) -> Interface:
     settings = {
         **cluster.settings(),
         "JARVICE_SLURM_INTERFACE": "http",
-        **_slurmrestd(cluster.inside_url),
+        **at(cluster.inside_url),
         "JARVICE_JOB_SCRATCH_DIR": SCRATCH,
     }
     _make_scratch(cluster)
@@ -74,8 +73,7 @@ def http_managed(cluster: Cluster) -> Interface:
     """slurmrestd for everything, and no SSH."""
     settings = {
         "JARVICE_SLURM_INTERFACE": "http",
-        **_slurmrestd(cluster.url),
-        "JARVICE_SLURMRESTD_ROUTE": "direct",
+        **straight_at(cluster.url),
         "JARVICE_SLURM_SERVICE_TOKEN": cluster.token("jarvice", 24 * 3600),
         "JARVICE_SLURM_USER_HOME": "/home/%u",
         "JARVICE_JOB_SCRATCH_DIR": SCRATCH,
@@ -91,22 +89,14 @@ INTERFACES: dict[str, Callable[[Cluster], Interface]] = {
 }
 
 
-def bearer(cluster: Cluster, portal_user: str, **more: object) -> str:
+def bearer(cluster: Cluster, portal_user: str, **more: Any) -> str:
     """A token of this user that Slurm takes; it serves the cli interface, which reads its mail, as well."""
-    now = int(time.time())
     claims = {
         "sun": PORTAL_USERS.get(portal_user, portal_user),
         "email": f"{portal_user}@example.com",
-        "iat": now,
-        "exp": now + 3600,
         **more,
     }
-    return jwt.encode(claims, Path(cluster.info["jwt_key"]).read_bytes(), algorithm="HS256")
-
-
-def _slurmrestd(url: str) -> dict[str, str]:
-    address, _, port = url.rpartition(":")
-    return {"JARVICE_SLURMRESTD_ADDR": address, "JARVICE_SLURMRESTD_PORT": port}
+    return token(cluster, lifetime=3600, **claims)
 
 
 def _make_scratch(cluster: Cluster) -> None:

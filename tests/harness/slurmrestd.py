@@ -21,7 +21,7 @@ def straight_at(url: str) -> dict[str, str]:
     return {**at(url), "JARVICE_SLURMRESTD_ROUTE": "direct"}
 
 
-def token(cluster: Cluster, *, lifetime: int = 600, **claims: str) -> str:
+def token(cluster: Cluster, *, lifetime: int = 600, **claims: object) -> str:
     """A token with the cluster's own key, for what ``cluster token`` cannot make; it may have expired."""
     now = int(time.time())
     key = Path(cluster.info["jwt_key"]).read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -80,18 +81,25 @@ def test_kept_connections_that_slurmrestd_has_closed_are_not_noticed(
 
 
 def test_slurmrestd_is_killed_in_the_middle_of_submissions(service: Service, cluster: Cluster) -> None:
-    forms = [held() for _ in range(40)]
-    begun = forms[len(forms) // 4]
+    sent: dict[str, str] = {}
+    over = threading.Event()
 
-    def send(args: dict[str, Any]) -> str:
-        return until_taken(service.another_client(), args)
+    def send() -> None:
+        upstream = service.another_client()
+        while not over.is_set():
+            args = held()
+            sent[args["name"]] = until_taken(upstream, args)
 
     with ThreadPoolExecutor(4) as pool:
-        ids = [pool.submit(send, args) for args in forms]
-        eventually(lambda: cluster.jobs(begun["name"]), what="a quarter of the jobs", pause=0.01)
-        with away(cluster, "slurmrestd", "kill"):
-            pass
-        sent = {args["name"]: job_id.result() for args, job_id in zip(forms, ids, strict=True)}
+        senders = [pool.submit(send) for _ in range(4)]
+        try:
+            eventually(lambda: len(sent) >= 8, what="the first jobs", pause=0.01)
+            with away(cluster, "slurmrestd", "kill"):
+                pass
+        finally:
+            over.set()
+        for sender in senders:
+            sender.result()
     for name, job_id in sent.items():
         assert cluster.jobs(name) == [(job_id, "kirby")]
 
