@@ -8,13 +8,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from pipeline import __version__
 from pipeline.cli import main
+from pipeline.slurm.api_versions import API_VERSIONS
 from tests.golden.cases import EXAMPLES, HERE
+from tests.harness.fake_slurmrestd import token
 from tests.harness.forms import form, script
 from tests.harness.keys import b64
 
@@ -115,6 +118,124 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path, command: str) -> None:
     done = run(tmp_path, command, "none.json")
     assert done.exit_code == 2
     assert "none.json" in done.stderr
+
+
+# ---- what slurmrestd would be sent ----
+
+
+def payload_of(done: Result) -> dict[str, Any]:
+    assert done.exit_code == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def test_the_payload_is_shown_as_json_and_what_is_assumed_on_standard_error(tmp_path: Path) -> None:
+    done = run(tmp_path, "render", "--interface", "http", EXAMPLE)
+    payload = payload_of(done)
+    assert payload["job"]["name"].startswith("jarvice_2022")
+    assert payload["job"]["current_working_directory"] == "/home/user"
+    assert payload["script"] == run(tmp_path, "render", EXAMPLE).stdout
+    notes = done.stderr.splitlines()
+    assert all(note.startswith("note: ") for note in notes)
+    assert [note.split(" ")[1] for note in notes] == [API_VERSIONS[0], "a", "home"]
+
+
+def test_notes_are_told_once_for_all_files(tmp_path: Path) -> None:
+    examples = sorted(EXAMPLES.glob("*.json"))
+    done = run(tmp_path, "validate", "--interface", "http", *examples)
+    assert (done.exit_code, len(done.stdout.splitlines())) == (0, len(examples))
+    assert len(done.stderr.splitlines()) == 3
+
+
+def test_what_is_known_is_not_assumed(tmp_path: Path) -> None:
+    ours = form(script("echo"), bearer=token("kirby"))
+    (tmp_path / "job.json").write_text(json.dumps(ours))
+    done = run(
+        tmp_path, "render", "job.json",
+        JARVICE_SLURM_INTERFACE="http",
+        JARVICE_SLURMRESTD_API_VERSION="v0.0.41",
+        JARVICE_SLURM_USER_HOME="/data/%u",
+    )  # fmt: skip
+    assert payload_of(done)["job"]["current_working_directory"] == "/data/kirby"
+    assert done.stderr == ""
+    assert ours["bearer"] not in done.stdout
+
+
+@pytest.mark.parametrize("version", API_VERSIONS)
+def test_each_version_can_be_shown(tmp_path: Path, version: str) -> None:
+    """A version is enough: only slurmrestd has one."""
+    one = run(tmp_path, "render", "--api-version", version, EXAMPLES / "hello.json")
+    two = run(tmp_path, "render", "--interface", "http", "--api-version", version, EXAMPLES / "hello.json")
+    assert payload_of(one) == payload_of(two)
+    assert version not in one.stderr
+
+
+@pytest.mark.parametrize("command", ["render", "validate"])
+def test_the_interface_of_the_settings_is_the_default_and_an_option_overrides_it(
+    tmp_path: Path, command: str
+) -> None:
+    http = {"JARVICE_SLURM_INTERFACE": "http"}
+    assert "note: " in run(tmp_path, command, EXAMPLE, **http).stderr
+    assert run(tmp_path, command, "--interface", "cli", EXAMPLE, **http).stderr == ""
+
+
+@pytest.mark.parametrize("command", ["render", "validate"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--interface", "cli", "--api-version", "v0.0.40"),
+        ("--api-version", "v0.0.37"),
+        ("--interface", "rest"),
+    ],
+)
+def test_options_that_do_not_go_together_or_are_none_are_a_usage_error(
+    tmp_path: Path, command: str, words: tuple[str, ...]
+) -> None:
+    done = run(tmp_path, command, *words, EXAMPLE)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert words[-2] in done.stderr
+
+
+def test_secrets_of_a_payload_are_shown_only_when_asked_for(tmp_path: Path) -> None:
+    words = ["render", "--interface", "http"]
+    masked = run(tmp_path, *words, EXAMPLE).stdout
+    shown = run(tmp_path, *words, "--show-secrets", EXAMPLE).stdout
+    for secret in (SECRET, b64(SECRET)):
+        assert secret not in masked
+    assert SECRET in shown
+    assert json.loads(masked).keys() == json.loads(shown).keys()
+
+
+def test_out_writes_payloads_as_json(tmp_path: Path) -> None:
+    done = run(tmp_path, "render", "--interface", "http", "--out", "new", EXAMPLE)
+    name = json.loads(EXAMPLE.read_text())["name"]
+    [written] = (tmp_path / "new").iterdir()
+    assert (written.name, written.stat().st_mode & 0o777) == (f"{name}.json", 0o600)
+    assert json.loads(written.read_text())["job"]["name"] == f"jarvice_{name}"
+    assert SECRET not in written.read_text()
+    assert done.stdout == f"new/{name}.json\n"
+
+
+@pytest.mark.parametrize("command", ["render", "validate"])
+def test_an_option_that_a_version_has_no_field_for_is_named(tmp_path: Path, command: str) -> None:
+    asks = form(script("echo", devices=["exclusive=False", "sbatch_network=sn_all"]))
+    (tmp_path / "job.json").write_text(json.dumps(asks))
+    assert run(tmp_path, command, "--api-version", "v0.0.42", "job.json").exit_code == 0
+    done = run(tmp_path, command, "--api-version", "v0.0.38", "job.json", EXAMPLES / "hello.json")
+    assert done.exit_code == 2
+    assert "error: job.json: JOBOBJ_DEVICES: 'sbatch_network=sn_all' is not" in done.stderr
+    assert "v0.0.38" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hello" in done.stdout  # the other file is done all the same
+
+
+def test_a_sites_own_payload_template_with_a_fault_is_no_fault_of_the_form(tmp_path: Path) -> None:
+    (tmp_path / "slurmrestd").mkdir()
+    (tmp_path / "slurmrestd" / "v0.0.45.json.j2").write_text("{{ nope }}")
+    done = run(tmp_path, "render", "--interface", "http", EXAMPLE, JARVICE_DOWNSTREAM_TEMPLATES=str(tmp_path))
+    assert done.exit_code == 1
+    assert "v0.0.45.json.j2 line 1: 'nope' is undefined" in done.stderr
 
 
 def test_a_sites_template_with_a_fault_is_no_fault_of_the_form(tmp_path: Path) -> None:

@@ -52,6 +52,32 @@ def test_all_faults_of_a_start_are_told_and_the_exit_code_is_2(tmp_path: Path) -
     assert "hunter2" not in done.stderr
 
 
+def test_all_faults_of_the_http_interface_are_told_and_no_mapping_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hunter2 hunter2")
+    done = start(
+        tmp_path,
+        JARVICE_SLURM_INTERFACE="http",
+        JARVICE_SLURMRESTD_ADDR="mg1",
+        JARVICE_SLURMRESTD_API_VERSION="v0.0.36",
+        JARVICE_SLURMRESTD_CA_FILE="none.pem",
+        JARVICE_SLURM_SERVICE_TOKEN_FILE="token",
+        JARVICE_SLURM_USER_HOME="/home",
+    )
+    assert done.returncode == 2
+    for words in (
+        "JARVICE_SLURMRESTD_ADDR: 'mg1'",
+        "JARVICE_SLURMRESTD_API_VERSION: v0.0.36 is not one that this downstream speaks",
+        "JARVICE_SLURMRESTD_CA_FILE: none.pem is not a file",
+        "JARVICE_SLURM_SERVICE_TOKEN_FILE: what token holds is not a token",
+        "JARVICE_SLURM_USER_HOME: '/home'",
+        "JARVICE_SLURM_CLUSTER_ADDR is missing",
+        "JARVICE_SLURM_SSH_PKEY is missing",
+    ):
+        assert words in done.stderr
+    for words in ("users_id_mapping", "Traceback", "hunter2"):
+        assert words not in done.stderr
+
+
 def test_without_any_setting_the_way_to_a_first_try_is_told(tmp_path: Path) -> None:
     done = start(tmp_path)
     assert done.returncode == 2
