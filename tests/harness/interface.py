@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,11 @@ from tests.harness.cluster import PORTAL_USERS, Cluster
 from tests.harness.slurmrestd import at, straight_at, token
 
 SHARED = "/shared"
-SCRATCH = f"{SHARED}/portal"
-"""Where the entry user can read jobs' output: on this cluster it may not enter users' home folders."""
+SCRATCH = f"{SHARED}/portal-{secrets.token_hex(4)}"
+"""Where the entry user can read jobs' output: on this cluster it may not enter users' home folders.
+
+One for each run of the tests, since the entry user cannot remove what jobs leave there.
+"""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from tests.harness import forms
 from tests.harness.cluster import Cluster
 from tests.harness.forms import form, script
-from tests.harness.interface import INTERFACES, Interface, bearer
+from tests.harness.interface import INTERFACES, SCRATCH, Interface, bearer
 from tests.harness.service import Sent, Service
 
 
@@ -21,6 +21,13 @@ def bearers_that_slurm_takes(cluster: Cluster) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forms, "bearer_of", lambda user: bearer(cluster, user))
         yield
+
+
+@pytest.fixture(scope="package", autouse=True)
+def nothing_stays(cluster: Cluster) -> Iterator[None]:
+    """At the end somebody has to remove what the entry user cannot."""
+    yield
+    cluster.run("rm", "--recursive", "--force", SCRATCH)
 
 
 @pytest.fixture(scope="session")
