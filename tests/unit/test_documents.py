@@ -129,7 +129,7 @@ def test_documents_name_no_variable_that_is_none() -> None:
     known |= {f"{variable}_FILE" for variable in known} | set(parameters(job, Settings()))
     known |= {"JARVICE_CPU_CORES", "JARVICE_CMD_SUCCESS", "JARVICE_CMD_FAILURE"}
     known |= {"JARVICE_TEST_CLUSTER"}
-    for document in [*DOCUMENTS, PROJECT / "examples" / "start.sh"]:
+    for document in [*DOCUMENTS, *(PROJECT / "examples").glob("*.sh")]:
         named = set(
             re.findall(r"\b(?:JARVICE|WAITRESS)_[A-Z0-9_]*[A-Z0-9]\b", document.read_text(encoding="utf-8"))
         )
