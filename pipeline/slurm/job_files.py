@@ -121,7 +121,8 @@ class Remove:
         made = shell.quote(self.files.made_by_script(self.job_id))
         return (
             f"cd {shell.quote(self.files.control)} 2>/dev/null && {_other_job(self.job_id)} && other=1; cd; "
-            f'rm -rf -- {made} && {{ [ -n "$other" ] || rm -rf -- {named}; }}'
+            # What one of them keeps back must not keep the other.
+            f'rm -rf -- {made}; left=$?; [ -n "$other" ] || rm -rf -- {named} || left=$?; exit "$left"'
         )
 
     def parse(self, reply: Completed) -> None:

@@ -8,7 +8,8 @@
 
 control='/scratch/it'"'"'s "shared"/.jarvice/control/20240102030405-ABCDE-scratch-demo_s1'
 [[ "$control" == /* ]] || control="$PWD/$control"
-mkdir -p "$control" && chmod 700 "$control" || exit 1
+# Nobody else reads it. A mask and not chmod, which would undo what default ACLs of a site let in.
+mkdir -p "${control%/*}" && (umask 077 && mkdir -p "$control") || exit 1
 
 # A name runs once: another job that was started under it keeps it. A requeued job keeps its id.
 if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null; then
@@ -108,6 +109,8 @@ srun --kill-on-bad-exit=1 --nodes=3 --ntasks=3 --ntasks-per-node=1 \
     --cpus-per-task=8 bash "$control/task.sh" "$control"
 srun_code=$?
 
+# The scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
+rm -f "$control"/{job,task}.sh
 # srun returns the highest code of all tasks; the first task's own code decides, when it came to one.
 if read -r _ code _ 2>/dev/null <"$control/exit"; then
     exit "$code"

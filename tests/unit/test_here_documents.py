@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -25,7 +23,7 @@ END_MARKS = st.lists(
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     sandbox = Sandbox(tmp_path_factory.mktemp("node"))
     sandbox.environment["SLURM_JOB_ID"] = "7"
-    sandbox.command("srun", "exit 5")
+    sandbox.command("srun", 'cp "${@: -1}"/{job,task}.sh "$HOME"; exit 5')
     return sandbox
 
 
@@ -46,15 +44,19 @@ def test_any_script_arrives_byte_for_byte(sandbox: Sandbox, text: str) -> None:
     assert "\r" not in batch.text
     reply = sandbox.run("bash -s", batch.text.encode("utf-8"))
     assert (reply.exit_code, reply.stdout, reply.stderr) == (5, b"", b"")
-    assert _control(sandbox).joinpath("job.sh").read_bytes() == text.encode("utf-8")
+    assert sandbox.home.joinpath("job.sh").read_bytes() == text.encode("utf-8")
 
 
 def test_the_task_script_arrives_as_it_was_rendered(sandbox: Sandbox) -> None:
     sandbox.run("bash -s", RENDERER.batch_script(job()).text.encode("utf-8"))
-    task = _control(sandbox).joinpath("task.sh").read_text(encoding="utf-8")
+    task = sandbox.home.joinpath("task.sh").read_text(encoding="utf-8")
     assert task.startswith("#!/bin/bash\n")
     assert sandbox.run("bash -n", task.encode("utf-8")).exit_code == 0
 
 
-def _control(sandbox: Sandbox) -> Path:
-    return sandbox.home / ".jarvice" / "control" / NAME
+def test_only_the_owner_gets_at_the_scripts_and_only_while_the_job_runs(sandbox: Sandbox) -> None:
+    sandbox.run("rm -rf .jarvice")
+    sandbox.run("umask 000; bash -s", RENDERER.batch_script(job()).text.encode("utf-8"))
+    control = sandbox.home / ".jarvice" / "control" / NAME
+    assert control.stat().st_mode & 0o777 == 0o700
+    assert sorted(file.name for file in control.iterdir()) == ["started"]
