@@ -19,6 +19,7 @@ from pipeline.job import Job
 from pipeline.prepare import Preparer
 from pipeline.render import BatchScript, Payload, PayloadRenderer, mask
 from pipeline.settings import Settings
+from pipeline.slurm import directives
 from pipeline.slurm.api_versions import API_VERSIONS
 
 EXIT_WRONG_INPUT = 2
@@ -69,7 +70,9 @@ def render(
     def show(file: Path) -> None:
         job = preparer.check(_read(file))
         secrets = () if show_secrets else job.secrets
-        if context:
+        if context and payloads:
+            text, kind = json.dumps(payloads.context(job, preparer.render(job)), indent=2) + "\n", "json"
+        elif context:
             # It does not need the rendering: it is wanted most when a template fails.
             text, kind = json.dumps(preparer.context(job), indent=2) + "\n", "json"
         elif payloads:
@@ -115,6 +118,15 @@ class _Payloads:
 
     def of(self, job: Job, batch: BatchScript) -> Payload:
         """The payload of a job. Raises as a submission does."""
+        return self._renderer.payload(batch, self._version, **self._owner(job))
+
+    def context(self, job: Job, batch: BatchScript) -> dict[str, object]:
+        """The variables that the payload's templates get, the options as they are written."""
+        variables = self._renderer.context(batch, self._version, **self._owner(job))
+        return {**variables, "options": directives.read(batch.text)}
+
+    def _owner(self, job: Job) -> dict[str, str]:
+        """The user and the home folder."""
         try:
             user = owner_by_token(job.bearer, self._settings.slurmrestd_user_claim).user
         except CallerError:
@@ -123,8 +135,7 @@ class _Payloads:
         pattern = self._settings.slurm_user_home or "/home/%u"
         if not self._settings.slurm_user_home:
             self._note(f"home folders are assumed to be {pattern}; a submission asks the cluster for them")
-        home = pattern.replace("%u", user)
-        return self._renderer.payload(batch, self._version, user=user, home=home)
+        return {"user": user, "home": pattern.replace("%u", user)}
 
     def _note(self, text: str) -> None:
         if text not in self._has_said:

@@ -8,14 +8,14 @@ filter ``verbatim``, which says so in plain sight.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from jinja2.exceptions import TemplateRuntimeError
 
-from pipeline.render.templates import EXTENSIONS, loader
+from pipeline.render.templates import SafeEnvironment
 
 
 class JsonText(str):
@@ -24,27 +24,9 @@ class JsonText(str):
     __slots__ = ()
 
 
-class _JsonEnvironment(Environment):
-    """Blocks, macros and ``{% set %}`` blocks make JSON text, so ``{{ super() }}`` just works."""
-
-    @staticmethod
-    def _join(parts: Iterable[str]) -> JsonText:
-        return JsonText("".join(parts))
-
-    concat = _join
-
-
 def json_environment(site: Path | None) -> Environment:
     """The environment for JSON templates: the site's folder first, ``shipped/`` to extend."""
-    environment = _JsonEnvironment(
-        loader=loader(site),
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=EXTENSIONS,
-    )
+    environment = SafeEnvironment(site, JsonText, _finalize)
     environment.filters.update(verbatim=verbatim, assignments=assignments)
     return environment
 

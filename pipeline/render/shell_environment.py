@@ -16,7 +16,7 @@ from jinja2 import Environment, StrictUndefined
 from jinja2.exceptions import TemplateRuntimeError
 
 from pipeline import shell
-from pipeline.render.templates import EXTENSIONS, loader
+from pipeline.render.templates import SafeEnvironment
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BARE = re.compile(r"[A-Za-z0-9_./:,=@%+~^&|!*\[\]()-]+")
@@ -30,28 +30,9 @@ class ShellText(str):
     __slots__ = ()
 
 
-class _ShellEnvironment(Environment):
-    """Blocks, macros and ``{% set %}`` blocks make shell text, so ``{{ super() }}`` just works."""
-
-    @staticmethod
-    def _join(parts: Iterable[str]) -> ShellText:
-        return ShellText("".join(parts))
-
-    concat = _join
-
-
 def shell_environment(site: Path | None) -> Environment:
     """The environment for shell templates: the site's folder first, ``shipped/`` to extend."""
-    environment = _ShellEnvironment(
-        loader=loader(site),
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        extensions=EXTENSIONS,
-    )
+    environment = SafeEnvironment(site, ShellText, _finalize)
     environment.filters.update(verbatim=verbatim, directive=directive, words=words, boundary=shell.boundary)
     return environment
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from jinja2 import (
     BaseLoader,
@@ -12,17 +14,36 @@ from jinja2 import (
     Environment,
     FileSystemLoader,
     PrefixLoader,
+    StrictUndefined,
     TemplateSyntaxError,
     nodes,
 )
 
 from pipeline.shipped import folder
 
-EXTENSIONS = ("jinja2.ext.do",)
-"""What every template may use besides Jinja's own language; each site template is read with it."""
+
+class SafeEnvironment(Environment):
+    """Jinja2 for one language: a value that is not of its text type is made safe by ``finalize``.
+
+    Blocks, macros and ``{% set %}`` blocks make text of that type, so ``{{ super() }}`` just works.
+    """
+
+    def __init__(self, site: Path | None, text: type[str], finalize: Callable[[Any], Any]) -> None:
+        """The site's folder is searched first."""
+        super().__init__(
+            loader=_loader(site),
+            undefined=StrictUndefined,
+            finalize=finalize,
+            autoescape=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            extensions=["jinja2.ext.do"],
+        )
+        self.concat = lambda parts: text("".join(parts))  # type: ignore[method-assign]  # Jinja2's own hook
 
 
-def loader(site: Path | None) -> BaseLoader:
+def _loader(site: Path | None) -> BaseLoader:
     """The site's folder first, then the shipped one; ``shipped/`` is always the shipped one."""
     shipped = FileSystemLoader(folder("templates"))
     loaders = [FileSystemLoader(site)] if site else []

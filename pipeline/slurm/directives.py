@@ -12,11 +12,11 @@ def read(script: str) -> dict[str, str]:
     """
     options: dict[str, str] = {}
     for line in script.split("\n"):
-        if line.startswith("#SBATCH "):
-            for word in _words(line.removeprefix("#SBATCH ")):
+        if line.startswith("#SBATCH"):
+            for word in _words(line.removeprefix("#SBATCH")):
                 option, _, value = word.removeprefix("--").partition("=")
                 options[option] = value
-        elif line.strip() and not line.startswith("#"):
+        elif line.strip() and not line.lstrip().startswith("#"):
             break
     return options
 

@@ -19,8 +19,12 @@ _DENIED = re.compile("permission denied|not permitted", re.IGNORECASE)
 
 
 def _other_job(job_id: str) -> str:
-    """A test of bash, inside a control folder: the name was claimed by a job with another id."""
-    return f'{{ IFS=";" read -r id _ 2>/dev/null <jobid && [ "$id" != {shell.quote(job_id)} ]; }}'
+    """A test of bash, inside a control folder: it is that of another job of the name.
+
+    Its id stands in the claim, or, of a job that came through slurmrestd, in the mark of its start.
+    """
+    read = '{ IFS=";" read -r id _ <jobid || read -r id <started; } 2>/dev/null'
+    return f'{{ {read} && [ "$id" != {shell.quote(job_id)} ]; }}'
 
 
 @dataclass(frozen=True)
@@ -205,4 +209,7 @@ class HomeFolder:
         fields = reply.text().rstrip("\n").split(":")
         if len(fields) != 7 or not fields[5].startswith("/"):
             raise Nonsense(f"getent passwd {self.user}: cannot read {reply.text()[:80]!r}")
-        return fields[5].rstrip("/")
+        home = fields[5].rstrip("/")
+        if not home:
+            raise NotAllowed(f"the cluster's user {self.user!r} has no home folder of its own")
+        return home

@@ -19,6 +19,8 @@ _T = TypeVar("_T")
 _TOP_PRIORITY = 0xFFFFFFFE - 1
 """NO_VAL - 1, as sbatch sends it."""
 
+_MOST_SIGNAL_SECONDS = 65535
+
 _KILOBYTES = {"K": 1, "M": 1024, "G": 1024**2, "T": 1024**3}
 _SIGNAL = re.compile(r"(?P<to>[BR]{0,2}):?(?P<signal>[A-Z][A-Z0-9+-]*|[0-9]+)(@(?P<seconds>[0-9]{1,5}))?")
 
@@ -213,6 +215,8 @@ class Options:
         if not match or (match["to"] and ":" not in self[option]):
             raise OptionFault(option, "[{R|B}:]SIGNAL[@SECONDS]")
         seconds = int(match["seconds"] or 60)
+        if seconds > _MOST_SIGNAL_SECONDS:
+            raise OptionFault(option, f"sent {_MOST_SIGNAL_SECONDS} s before the end at the most")
         return Signal(match["signal"], seconds, "B" in match["to"], "R" in match["to"])
 
     def _take(self, option: str) -> str:

@@ -74,6 +74,14 @@ def test_the_local_connector_stops_reading_at_the_first_command() -> None:
     assert directives.read(script) == {"hold": "", "time": "00:01:00"}
 
 
+@pytest.mark.parametrize("line", ["#SBATCH --hold", "#SBATCH\t--hold", "#SBATCH--hold"])
+def test_directives_are_found_where_sbatch_finds_them(line: str) -> None:
+    script = (
+        f"#!/bin/bash\n  # what our queue wants\n\n{line}\n  #SBATCH --qos=x\n##SBATCH --qos=y\nsleep 1\n"
+    )
+    assert directives.read(script) == {"hold": ""}
+
+
 def test_a_bare_option() -> None:
     assert directive("exclusive", True) == "--exclusive"
 

@@ -121,6 +121,31 @@ def test_all_files_of_one_job_are_removed_and_no_others(sandbox: Sandbox, scratc
     assert left == {"other.out", "control/other/jobid", "jobs/124/data", f"{NAME}.out2"}
 
 
+@pytest.mark.parametrize("mark", ["jobid", "started"])
+def test_the_files_of_another_job_of_the_name_are_left_alone(sandbox: Sandbox, mark: str) -> None:
+    base = sandbox.home / ".jarvice"
+    (base / "control" / NAME).mkdir(parents=True)
+    (base / "control" / NAME / mark).write_text("100\n")
+    (base / f"{NAME}.out").touch()
+    (base / "jobs" / "123").mkdir(parents=True)
+    command = Remove(JobFiles("", NAME), "123")
+    command.parse(sandbox.run(command.line()))
+    assert (base / f"{NAME}.out").exists()
+    assert (base / "control" / NAME / mark).exists()
+    assert not (base / "jobs" / "123").exists()
+
+
+def test_what_can_be_removed_is_removed_though_not_all_can(sandbox: Sandbox) -> None:
+    (sandbox.home / ".jarvice").mkdir()
+    output = sandbox.home / ".jarvice" / f"{NAME}.out"
+    output.touch()
+    sandbox.command("rm", 'case "$*" in */jobs/*) echo "rm: busy" >&2; exit 1 ;; esac; exec /bin/rm "$@"')
+    command = Remove(JobFiles("", NAME), "123")
+    with pytest.raises(Unavailable, match="busy"):
+        command.parse(sandbox.run(command.line()))
+    assert not output.exists()
+
+
 def test_what_cannot_be_removed_is_told(sandbox: Sandbox) -> None:
     sandbox.command("rm", "echo 'rm: cannot remove: Device or resource busy' >&2; exit 1")
     command = Remove(JobFiles("", NAME), "123")

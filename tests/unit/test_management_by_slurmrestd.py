@@ -305,7 +305,8 @@ def test_a_service_that_is_no_coordinator_is_no_fault_of_the_caller(
     slurm.add(7, OURS)
     denied = error(2010, "Invalid user id", 500)
     slurm.faults["POST job/7"] = [instead(denied.status, denied.body)]
-    with pytest.raises(Unavailable, match=r"JARVICE_SLURM_SERVICE_TOKEN is not accepted: .*Invalid user id"):
+    told = r"user of JARVICE_SLURM_SERVICE_TOKEN may not do this: .*Invalid user id"
+    with pytest.raises(Unavailable, match=told):
         connect().release("7")
 
 

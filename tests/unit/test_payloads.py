@@ -73,6 +73,12 @@ def test_an_option_of_a_site_template_is_the_templates_fault(tmp_path: Path, lin
     assert fault.value.job == NAME
 
 
+@pytest.mark.parametrize("version", API_VERSIONS)
+def test_memory_is_asked_for_in_one_way_as_sbatch_wants_it(version: str, tmp_path: Path) -> None:
+    with pytest.raises(TemplateFault, match="--mem-per-cpu=1G' is not compatible with --mem"):
+        payload(version, with_line(tmp_path, "--mem=4G --mem-per-cpu=1G"))
+
+
 def test_an_option_of_a_site_template_goes_to_slurmrestd_too(tmp_path: Path) -> None:
     settings = with_line(tmp_path, "--account='physics lab'")
     for version in API_VERSIONS:

@@ -22,7 +22,7 @@ from pipeline.errors import (
 )
 from pipeline.job import JobStatus, Phase
 from pipeline.slurm.api_versions import API_VERSIONS
-from pipeline.slurm.rest.records import read_accounted, read_job
+from pipeline.slurm.rest.records import read_accounted, read_job, read_state
 from pipeline.slurm.rest.refusals import NoSuchPath
 from pipeline.slurm.rest.requests import (
     AccountedJob,
@@ -575,3 +575,18 @@ def test_no_reply_makes_anything_but_an_answer_or_an_error(body: bytes, status: 
             request.parse(HttpReply(status, body), version)
         except (DownstreamError, Unsettled, NoSuchPath):
             continue
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["PENDING"], "PENDING"),
+        (["PENDING", "REQUEUED", "COMPLETING"], "COMPLETING"),
+        (["CANCELLED", "STAGE_OUT"], "STAGE_OUT"),
+        (["RUNNING", "CONFIGURING"], "CONFIGURING"),
+        (["POWER_UP_NODE", "RUNNING"], "RUNNING"),
+        (["A_WORD_OF_A_LATER_SLURM"], "A_WORD_OF_A_LATER_SLURM"),
+    ],
+)
+def test_of_several_words_for_a_state_the_one_counts_that_squeue_shows(words: list[str], shown: str) -> None:
+    assert read_state(words) == shown

@@ -20,13 +20,25 @@ class Cluster:
     def __init__(self, *jobs: JobStatus) -> None:
         self.live = list(jobs)
         self.fault: Exception | None = None
+        self.slurmrestd_is_away = False
         self.looks = 0
+        self.clock = Clock()
+        self.meanwhile = 0.0
+        """Seconds that a look takes, on the clock."""
 
     def jobs(self) -> list[JobStatus]:
         self.looks += 1
+        self.clock.now += self.meanwhile
         if self.fault:
             raise self.fault
         return list(self.live)
+
+    def answers(self) -> None:
+        if self.slurmrestd_is_away:
+            raise Unavailable("slurmrestd is away")
+
+    def names(self, clock: Clock | None = None) -> SentNames:
+        return SentNames(self.jobs, self.answers, clock or Clock())
 
 
 def live(name: str, job_id: str, owner: str = "kirby") -> JobStatus:
@@ -39,7 +51,7 @@ def known(names: SentNames, name: str, owner: str = "kirby") -> str | None:
 
 
 def test_a_name_that_was_sent_has_its_id() -> None:
-    names = SentNames(Cluster().jobs)
+    names = Cluster().names()
     assert known(names, "a") is None
     names.sent("kirby", "a", "7")
     assert known(names, "a") == "7"
@@ -49,14 +61,14 @@ def test_a_name_that_was_sent_has_its_id() -> None:
 
 def test_before_the_first_name_slurm_is_asked_once_for_what_there_is() -> None:
     cluster = Cluster(live("a", "7"), live("b", "8", "mario"))
-    names = SentNames(cluster.jobs)
+    names = cluster.names()
     assert [known(names, "a"), known(names, "b", "mario"), known(names, "b")] == ["7", "8", None]
     assert cluster.looks == 1
 
 
 def test_of_many_that_begin_at_once_one_asks() -> None:
     cluster = Cluster(live("a", "7"))
-    names = SentNames(cluster.jobs)
+    names = cluster.names()
     together = threading.Barrier(8)
 
     def ask(number: int) -> str | None:
@@ -71,7 +83,7 @@ def test_of_many_that_begin_at_once_one_asks() -> None:
 def test_while_slurm_does_not_answer_no_name_is_taken_for_new() -> None:
     cluster = Cluster(live("a", "7"))
     cluster.fault = Unavailable("away")
-    names = SentNames(cluster.jobs)
+    names = cluster.names()
     for _ in range(2):
         with pytest.raises(Unavailable, match="away"):
             known(names, "a")
@@ -81,7 +93,7 @@ def test_while_slurm_does_not_answer_no_name_is_taken_for_new() -> None:
 
 def test_a_name_that_was_cut_off_is_looked_for() -> None:
     cluster = Cluster()
-    names = SentNames(cluster.jobs)
+    names = cluster.names()
     known(names, "a")
     names.cut_off("kirby", "a")
     cluster.live = [live("a", "7")]
@@ -93,20 +105,69 @@ def test_a_name_that_was_cut_off_is_looked_for() -> None:
 
 def test_a_name_that_was_cut_off_and_came_to_nothing_is_free_after_a_while() -> None:
     cluster, clock = Cluster(), Clock()
-    names = SentNames(cluster.jobs, clock)
+    names = cluster.names(clock)
     known(names, "a")
     names.cut_off("kirby", "a")
     for _ in range(4):
-        with pytest.raises(Unavailable, match=rf"it is settled {SETTLED_AFTER} s after that, ask again"):
+        with pytest.raises(Unavailable, match=rf"settled {SETTLED_AFTER} s after slurmrestd answers again"):
             known(names, "a")
         clock.now += SETTLED_AFTER / 4
     assert known(names, "a") is None
     assert known(names, "b") is None
 
 
+def test_what_waits_in_front_of_a_frozen_slurmrestd_is_waited_for() -> None:
+    cluster, clock = Cluster(), Clock()
+    names = cluster.names(clock)
+    known(names, "a")
+    names.cut_off("kirby", "a")
+    cluster.slurmrestd_is_away = True
+    clock.now += 10 * SETTLED_AFTER
+    with pytest.raises(Unavailable, match="away"):
+        known(names, "a")
+    cluster.slurmrestd_is_away = False
+    with pytest.raises(Unavailable, match="may still be under way"):
+        known(names, "a")
+    cluster.live = [live("a", "7")]
+    assert known(names, "a") == "7"
+
+
+def test_a_look_that_took_long_settles_nothing() -> None:
+    cluster, clock = Cluster(), Clock()
+    names = cluster.names(clock)
+    known(names, "a")
+    names.cut_off("kirby", "a")
+    with pytest.raises(Unavailable):
+        known(names, "a")
+    cluster.meanwhile = SETTLED_AFTER
+    cluster.clock = clock
+    with pytest.raises(Unavailable):
+        known(names, "a")
+
+
+def test_a_service_that_has_just_begun_looks_for_what_its_predecessor_sent_last() -> None:
+    cluster, clock = Cluster(), Clock()
+    names = cluster.names(clock)
+    assert known(names, "a") is None
+    cluster.live = [live("b", "8")]
+    clock.now += 2
+    assert known(names, "b") == "8"
+    clock.now += SETTLED_AFTER
+    known(names, "c")
+    looks = cluster.looks
+    clock.now += SETTLED_AFTER
+    assert known(names, "d") is None
+    assert cluster.looks == looks
+
+
+def test_of_two_jobs_of_a_name_the_first_that_lives_has_it() -> None:
+    over = JobStatus("a", "7", "kirby", "FAILED", Phase.ENDED)
+    assert known(Cluster(over, live("a", "10"), live("a", "9")).names(), "a") == "9"
+
+
 def test_a_name_is_not_free_while_slurm_does_not_answer() -> None:
     cluster, clock = Cluster(), Clock()
-    names = SentNames(cluster.jobs, clock)
+    names = cluster.names(clock)
     known(names, "a")
     names.cut_off("kirby", "a")
     clock.now += SETTLED_AFTER
@@ -119,7 +180,7 @@ def test_a_name_is_not_free_while_slurm_does_not_answer() -> None:
 
 def test_a_second_cut_off_begins_the_time_anew() -> None:
     cluster, clock = Cluster(), Clock()
-    names = SentNames(cluster.jobs, clock)
+    names = cluster.names(clock)
     for _ in range(2):
         assert known(names, "a") is None
         names.cut_off("kirby", "a")
@@ -129,7 +190,7 @@ def test_a_second_cut_off_begins_the_time_anew() -> None:
 
 
 def test_one_at_a_time_has_a_name_and_others_go_on() -> None:
-    names = SentNames(Cluster().jobs)
+    names = Cluster().names()
     known(names, "b")
     with ThreadPoolExecutor(2) as pool:
         with names.turn("kirby", "a"):
@@ -141,7 +202,7 @@ def test_one_at_a_time_has_a_name_and_others_go_on() -> None:
 
 
 def test_a_turn_that_fails_is_given_up() -> None:
-    names = SentNames(Cluster().jobs)
+    names = Cluster().names()
     with pytest.raises(Unavailable), names.turn("kirby", "a"):
         raise Unavailable("no")
     assert known(names, "a") is None
@@ -149,7 +210,7 @@ def test_a_turn_that_fails_is_given_up() -> None:
 
 def test_only_the_last_ones_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sent_names, "_MOST", 3)
-    names = SentNames(Cluster().jobs)
+    names = Cluster().names()
     known(names, "a")
     for number in range(5):
         names.sent("kirby", str(number), str(number))

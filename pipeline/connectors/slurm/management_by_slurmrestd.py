@@ -34,6 +34,9 @@ _Answer = TypeVar("_Answer")
 _AT_A_TIME = 8
 """Single jobs that are asked for at the same time; slurmrestd has 20 threads by default."""
 
+_JOB_IDS = range(1, 2**32)
+_ENDING = ("COMPLETING", "STAGE_OUT", "SIGNALING")
+
 _TOO_OLD = "v0.0.38"
 """Has no jobs/state; and its ping, which wants the name of the token's user, would hide that."""
 _UNFIT = (
@@ -58,9 +61,11 @@ class ManagementBySlurmrestd:
     def jobs(self) -> list[JobStatus]:
         """``jobs/state``, and single jobs only where it has something new: never the list of all jobs."""
         with self._polling:
+            deadline = time.monotonic() + self._patience
             states = self._ask(JobStates())
             self._records = {job_id: job for job_id, job in self._records.items() if job_id in states}
-            self._read([job_id for job_id, state in states.items() if self._is_news(job_id, state)])
+            news = [job_id for job_id, state in states.items() if self._is_news(job_id, state)]
+            self._read(news, deadline - time.monotonic())
             now = time.time()
             found = [job.status(self._prefix, now) for job in self._records.values() if job]
         return [job for job in found if job]
@@ -76,11 +81,9 @@ class ManagementBySlurmrestd:
             self._ask(CancelJob(job_id))
         except NotFound:
             return
-        try:
-            state = self._ask(GetJob(job_id)).state
-        except NotFound:
-            return
-        if phase(state) is not Phase.ENDED and state != "COMPLETING":
+        # Not GET job: to a service that may not see the job it would look like one that is gone.
+        state = self._ask(JobStates(only=job_id)).get(job_id)
+        if state and phase(state) is not Phase.ENDED and state not in _ENDING:
             raise Refused(f"slurmrestd took the order to end job {job_id}, and it is {state} all the same")
 
     def release(self, job_id: str) -> None:
@@ -123,10 +126,10 @@ class ManagementBySlurmrestd:
         known = self._records[job_id]
         return known is not None and known.state != state
 
-    def _read(self, job_ids: Iterable[str]) -> None:
+    def _read(self, job_ids: Iterable[str], seconds: float) -> None:
         """Read single jobs. Raises Unavailable when there are too many for now: the next poll goes on."""
         asked = {self._pool.submit(self._look_up, job_id): job_id for job_id in job_ids}
-        done, left = wait(asked, timeout=self._patience)
+        done, left = wait(asked, timeout=max(0.1, seconds))
         for future in left:
             future.cancel()
         faults = []
@@ -150,25 +153,38 @@ class ManagementBySlurmrestd:
         return record if record.status(self._prefix, 0) else None
 
     def _end_of(self, asked: JobStatus) -> JobStatus | None:
-        records = []
+        if int(asked.job_id) not in _JOB_IDS:
+            return None
         try:
-            records = [self._ask(GetJob(asked.job_id))]
+            jobs = self._of_name(asked.name, [self._ask(GetJob(asked.job_id))])
         except NotFound:
-            records = self._ask(AccountedJob(asked.job_id))
-        now = time.time()
-        jobs = [job for job in (record.status(self._prefix, now) for record in records) if job]
+            jobs = []
+        jobs = jobs or self._of_name(asked.name, self._ask(AccountedJob(asked.job_id)))
         # A requeued job has a record for each of its runs: the last one counts.
-        latest = [job for job in jobs if job.name == asked.name][-1:]
-        return latest[0] if latest and latest[0].phase is Phase.ENDED else None
+        return jobs[-1] if jobs and jobs[-1].phase is Phase.ENDED else None
+
+    def _of_name(self, name: str, records: Sequence[JobRecord]) -> list[JobStatus]:
+        """The records of this name: a job id can have been used before."""
+        jobs = (record.status(self._prefix, time.time()) for record in records)
+        return [job for job in jobs if job and job.name == name]
+
+    def _service(self) -> Owner:
+        try:
+            return Owner("", token=self._token.current())
+        except (OSError, ValueError) as fault:
+            raise Unavailable(f"JARVICE_SLURM_SERVICE_TOKEN_FILE cannot be read: {fault}") from None
 
     def _ask(self, request: RestRequest[_Answer]) -> _Answer:
         """Ask as the service. Its token's faults are ours, not the caller's."""
+        service = self._service()
         try:
-            return self._api.ask(request, Owner("", token=self._token.current()))
-        except (NotAuthenticated, NotAllowed) as fault:
+            return self._api.ask(request, service)
+        except NotAuthenticated as fault:
             raise Unavailable(f"JARVICE_SLURM_SERVICE_TOKEN is not accepted: {fault.message}") from None
-        except (OSError, ValueError) as fault:
-            raise Unavailable(f"JARVICE_SLURM_SERVICE_TOKEN_FILE cannot be read: {fault}") from None
+        except NotAllowed as fault:
+            raise Unavailable(
+                f"the user of JARVICE_SLURM_SERVICE_TOKEN may not do this: {fault.message}"
+            ) from None
         except NoSuchPath:
             raise Unavailable(_UNFIT) from None
         except AnswerLost as lost:

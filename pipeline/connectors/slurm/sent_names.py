@@ -7,14 +7,19 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from pipeline.errors import Unavailable
-from pipeline.job import JobStatus
+from pipeline.job import JobStatus, Phase
 from pipeline.turns import Turns
 
 SETTLED_AFTER = 20
 """Seconds after which a request that was cut off is taken to have come to nothing, if Slurm has no job
-of the name: twice the time that Slurm's daemons wait for each other (MessageTimeout, slurm.conf(5))."""
+of the name: twice the time that Slurm's daemons wait for each other (MessageTimeout, slurm.conf(5)).
+They count from when slurmrestd answers again: what it was sent may wait in front of it until then."""
+
+_LOOK_AGAIN = 1.0
+"""Seconds between looks while requests of an earlier process of this service may still arrive."""
 
 _MOST = 100_000
 """Names that are remembered."""
@@ -31,17 +36,23 @@ class SentNames:
     """
 
     def __init__(
-        self, jobs: Callable[[], list[JobStatus]], clock: Callable[[], float] = time.monotonic
+        self,
+        jobs: Callable[[], list[JobStatus]],
+        answers: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``jobs`` gives every job that Slurm knows."""
+        """``jobs`` gives every job that Slurm knows; ``answers`` raises Unavailable if slurmrestd is away."""
         self._jobs = jobs
+        self._answers = answers
         self._clock = clock
         self._ids: OrderedDict[_Key, str] = OrderedDict()
-        self._cut_off: dict[_Key, float] = {}
+        self._cut_off: OrderedDict[_Key, float | None] = OrderedDict()
+        """When slurmrestd was first seen to answer after it; None: not yet."""
         self._turns = Turns()
         self._lock = threading.Lock()
         self._looking = threading.Lock()
-        self._has_looked = False
+        self._begun = clock()
+        self._looked = float("-inf")
 
     @contextmanager
     def turn(self, owner: str, name: str) -> Iterator[str | None]:
@@ -61,41 +72,66 @@ class SentNames:
     def cut_off(self, owner: str, name: str) -> None:
         """The request was sent, and its answer was not seen."""
         with self._lock:
-            self._cut_off[owner, name] = self._clock()
+            self._cut_off[owner, name] = None
+            _shorten(self._cut_off)
 
     def _id_of(self, key: _Key) -> str | None:
-        known, cut_off = self._memory_of(key)
-        if known or (self._has_looked and cut_off is None):
-            return known
-        # Another process may have sent it: an earlier one of this service, or a request that was cut off.
+        if not self._must_look(key):
+            return self._ids.get(key)
         with self._looking:
-            known, cut_off = self._memory_of(key)
-            if known or (self._has_looked and cut_off is None):
-                return known  # somebody has looked meanwhile
-            found = {(job.owner, job.name): job.job_id for job in self._jobs()}
-            with self._lock:
-                for each, job_id in found.items():
-                    self._remember(each, job_id)
-            self._has_looked = True
-        if key in found or cut_off is None:
-            return found.get(key)
-        if self._clock() - cut_off < SETTLED_AFTER:
-            raise Unavailable(
-                "an earlier request of this name was cut off and may still be under way; "
-                f"it is settled {SETTLED_AFTER} s after that, ask again"
-            )
-        with self._lock:
-            del self._cut_off[key]
-        return None
+            if not self._must_look(key):  # somebody has looked meanwhile
+                return self._ids.get(key)
+            if key in self._cut_off:
+                return self._settle(key)
+            self._look()
+        return self._ids.get(key)
 
-    def _memory_of(self, key: _Key) -> tuple[str | None, float | None]:
-        """The id under which it was sent, and when a request of it was cut off."""
+    def _must_look(self, key: _Key) -> bool:
+        """Whether Slurm may have a job of this name that is not known here."""
         with self._lock:
-            return self._ids.get(key), self._cut_off.get(key)
+            if key in self._ids:
+                return False
+            if key in self._cut_off:
+                return True
+            # An earlier process of this service may have sent it just before its end.
+            is_new = self._looked < self._begun + SETTLED_AFTER
+            return is_new and self._clock() - self._looked >= _LOOK_AGAIN
+
+    def _look(self) -> None:
+        begun = self._clock()
+        jobs = self._jobs()
+        # Of two jobs of a name the first one runs, and the other ends at once.
+        jobs = sorted(jobs, key=lambda job: (job.phase is Phase.ENDED, int(job.job_id)))
+        with self._lock:
+            for job in jobs:
+                if (job.owner, job.name) not in self._ids:
+                    self._remember((job.owner, job.name), job.job_id)
+            self._looked = begun
+
+    def _settle(self, key: _Key) -> str | None:
+        begun = self._clock()
+        self._answers()
+        answered = self._clock()
+        self._look()
+        with self._lock:
+            if key in self._ids:
+                return self._ids[key]
+            since = self._cut_off[key] = self._cut_off[key] or answered
+            if begun - since >= SETTLED_AFTER:
+                del self._cut_off[key]
+                return None
+        raise Unavailable(
+            "an earlier request of this name was cut off and may still be under way; "
+            f"it is settled {SETTLED_AFTER} s after slurmrestd answers again, ask again"
+        )
 
     def _remember(self, key: _Key, job_id: str) -> None:
         self._cut_off.pop(key, None)
         self._ids[key] = job_id
         self._ids.move_to_end(key)
-        while len(self._ids) > _MOST:
-            self._ids.popitem(last=False)
+        _shorten(self._ids)
+
+
+def _shorten(names: OrderedDict[_Key, Any]) -> None:
+    while len(names) > _MOST:
+        names.popitem(last=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TypeVar
 
 from pipeline.errors import Unavailable
@@ -23,6 +24,8 @@ _NOBODY = {"X-SLURM-USER-NAME": "nobody", "X-SLURM-USER-TOKEN": "none"}
 """Asks which versions there are. slurmrestd wants a token for that, and does not look at it."""
 
 _NOT_SERVED = 404
+_GATEWAY = (502, 503, 504)
+"""From a proxy in front of it: slurmrestd itself answers a ping with 200, or 500 in 22.05."""
 
 
 class Slurmrestd:
@@ -35,7 +38,8 @@ class Slurmrestd:
         self._wanted = wanted if wanted not in ("", "auto") else None
         self._limits = Limits(settings.command_timeout)
         self._version: str | None = None
-        self._lock = threading.Lock()
+        self._failed: tuple[float, Unavailable | None] = (float("-inf"), None)
+        self._choosing = threading.Lock()
         self._tunnel = tunnel
         self._http = HttpTransport(
             self.url,
@@ -51,11 +55,16 @@ class Slurmrestd:
         Raises:
             Unavailable: slurmrestd cannot be asked, or does not serve it.
         """
-        with self._lock:
-            if self._version is None:
-                self._version = self._choose()
-                _log.info("slurmrestd at %s: API %s", self.url, self._version)
-            return self._version
+        version, asked = self._version, time.monotonic()
+        if version:
+            return version
+        # One asks; the others wait no longer than for an answer of their own, and share its failure.
+        if not self._choosing.acquire(timeout=self._limits.seconds):
+            raise Unavailable(f"slurmrestd at {self.url}: which versions it serves is not known yet")
+        try:
+            return self._version or self._choose_since(asked)
+        finally:
+            self._choosing.release()
 
     def ask(self, request: RestRequest[_Answer], asker: Owner, version: str | None = None) -> _Answer:
         """Send a request in the version that is spoken.
@@ -79,14 +88,13 @@ class Slurmrestd:
             )
             return request.parse(reply, version)
         except NoSuchPath:
-            with self._lock:
-                self._version = None
+            self._version = None
             raise
 
     def check(self) -> None:
-        """Raises Unavailable when slurmrestd does not answer, or not in our version.
+        """Raises Unavailable when slurmrestd does not answer.
 
-        Without a token it answers at once, and does not bother slurmctld.
+        Without a token it says no at once, and does not bother slurmctld.
         """
         version = self.version()
         self._http.ask(HttpRequest("GET", Ping().path(version), {}, repeatable=True), self._limits)
@@ -97,21 +105,34 @@ class Slurmrestd:
         if self._tunnel:
             self._tunnel.close()
 
+    def _choose_since(self, asked: float) -> str:
+        failed_at, fault = self._failed
+        if fault and failed_at > asked:
+            raise fault.again()
+        try:
+            self._version = version = self._choose()
+        except Unavailable as fault:
+            self._failed = (time.monotonic(), fault.again())
+            raise
+        _log.info("slurmrestd at %s: API %s", self.url, version)
+        return version
+
     def _choose(self) -> str:
-        if self._wanted and self._serves(self._wanted):
-            return self._wanted
-        served = [version for version in API_VERSIONS if self._serves(version)]
         if self._wanted:
+            if self._serves(self._wanted):
+                return self._wanted
+            served = [version for version in API_VERSIONS if self._serves(version)]
             raise Unavailable(
                 f"JARVICE_SLURMRESTD_API_VERSION: slurmrestd at {self.url} does not serve {self._wanted}; "
                 f"of those that this downstream speaks it serves {', '.join(served) or 'none'}"
             )
-        if not served:
+        newest = next((version for version in API_VERSIONS if self._serves(version)), None)
+        if newest is None:
             raise Unavailable(
                 f"slurmrestd at {self.url} serves none of the API versions that this downstream speaks, "
                 f"{API_VERSIONS[-1]} to {API_VERSIONS[0]}"
             )
-        return served[0]
+        return newest
 
     def _serves(self, version: str) -> bool:
         try:
@@ -120,4 +141,6 @@ class Slurmrestd:
             )
         except AnswerLost as lost:  # not for a GET
             raise Unavailable(str(lost)) from None
+        if reply.status in _GATEWAY:
+            raise Unavailable(f"{self.url}: HTTP {reply.status} instead of slurmrestd's answer")
         return reply.status != _NOT_SERVED

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pipeline.connectors.slurm.homes import Homes
 from pipeline.connectors.slurm.sent_names import SentNames
 from pipeline.connectors.slurm.slurmrestd import Slurmrestd
-from pipeline.errors import NotAuthenticated, Unavailable
+from pipeline.errors import DownstreamError, NotAuthenticated, Unavailable
 from pipeline.identity import Owner, expired_since, owner_by_token
 from pipeline.job import JobStatus
 from pipeline.render import BatchScript, PayloadRenderer
@@ -35,7 +35,7 @@ class SubmissionBySlurmrestd:
         self._payloads = payloads
         self._homes = homes
         self._user_claims = user_claims
-        self._names = SentNames(jobs)
+        self._names = SentNames(jobs, api.check)
 
     def owner_of(self, bearer: str) -> Owner:
         """The user that the token names; slurmrestd decides whether to believe it."""
@@ -80,6 +80,11 @@ class SubmissionBySlurmrestd:
             ) from None
         except NotAuthenticated as fault:
             raise NotAuthenticated(fault.message + _expiry(owner.token)) from None
+        except (DownstreamError, NoSuchPath):  # nothing was accepted
+            raise
+        except BaseException:
+            self._names.cut_off(owner.user, batch.name)
+            raise
 
 
 def _expiry(token: str) -> str:

@@ -16,6 +16,12 @@ _BASE_STATES = {
     "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY",
 }  # fmt: skip
 
+_FLAGS = (
+    "COMPLETING", "STAGE_OUT", "CONFIGURING", "RESIZING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD",
+    "SPECIAL_EXIT", "STOPPED", "REVOKED", "RESV_DEL_HOLD", "SIGNALING",
+)  # fmt: skip
+"""Those that squeue shows in place of the state, in its order."""
+
 
 @dataclass(frozen=True)
 class JobRecord:
@@ -68,7 +74,7 @@ def read_accounted(job: Mapping[str, Any]) -> JobRecord:
 def read_state(state: object) -> str:
     """The one word that squeue shows for a state, which is a word up to v0.0.39 and a list after that.
 
-    A flag such as COMPLETING goes before the state that it is a flag of.
+    Some flags go before the state that they are flags of.
 
     Raises:
         ValueError: it is neither.
@@ -76,8 +82,8 @@ def read_state(state: object) -> str:
     words = [state] if isinstance(state, str) else state
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
         raise ValueError(f"{state!r} is not a job's state")
-    flags = [word for word in words if word not in _BASE_STATES]
-    return str((flags or words)[0])
+    shown = [flag for flag in _FLAGS if flag in words] or [word for word in words if word in _BASE_STATES]
+    return str((shown or words)[0])
 
 
 def _read(
