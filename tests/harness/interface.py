@@ -37,7 +37,7 @@ class Interface:
     @property
     def removes_files(self) -> bool:
         """Whether they are removed after the exit status was given."""
-        return self.name == "cli"
+        return self.name != "http-managed"
 
     def write_mapping(self, folder: Path) -> None:
         """Make the users id mapping in the folder of a service, if it needs one."""
@@ -104,5 +104,7 @@ def bearer(cluster: Cluster, portal_user: str, **more: Any) -> str:
 
 
 def _make_scratch(cluster: Cluster) -> None:
+    """As the site guide has it: every user can write there, and the entry user can read and remove it all."""
     folders = [f"{SCRATCH}/.jarvice{part}" for part in ("", "/control", "/jobs")]
-    cluster.run("install", "--directory", "--mode=1777", *folders)
+    cluster.run("install", "--directory", "--mode=1777", "--owner=jarvice", *folders)
+    cluster.run("setfacl", "--default", "--modify", "u::rwx,g::---,o::---,u:jarvice:rwx", *folders)

@@ -67,16 +67,22 @@ def test_every_node_finds_the_environment_of_the_contract(service: Service) -> N
 
 @only_http
 def test_files_that_the_entry_user_cannot_remove_stay_and_the_log_says_so(
-    service: Service, interface: Interface
+    own_service: Callable[..., Service], cluster: Cluster
 ) -> None:
+    scratch = f"/shared/scratch-{job_name()}"
+    folders = [f"{scratch}/.jarvice{part}" for part in ("", "/control", "/jobs")]
+    cluster.run("install", "--directory", "--mode=1777", *folders)  # without the ACL
+    service = own_service(JARVICE_JOB_SCRATCH_DIR=scratch)
     job = service.submit(form(script("echo fine"), user="mario"))
     ended = service.exit_of(job)
     assert (ended.code, ended.output) == (0, "fine\n")
-    assert interface.files("mario", job.name)
     stay = (
         f"job {job.name} ({job.job_id}): its files stay: they cannot be removed by the user who manages jobs"
     )
     assert stay in service.log()
+    left = cluster.run("find", f"{scratch}/.jarvice", "-type", "f", "-printf", "%f\\n").split()
+    assert sorted(left) == sorted([f"{job.name}.out", "exit", "last-output", "started"])
+    cluster.run("rm", "-r", scratch)
 
 
 @only_http

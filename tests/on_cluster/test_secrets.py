@@ -131,7 +131,10 @@ def everything_that_shows(
         assert "********" in job.script
         replies.append(service.post("/submit", good))
         control = eventually(partial(control_folder, interface, job.name), what="the control folder")
-        assert control.stat().st_mode & 0o777 == 0o700, "the scripts in it hold passwords"
+        # With the ACL that lets the entry user in, the bits of the group are its mask.
+        mode = 0o700 if interface.name == "cli" else 0o770
+        assert control.stat().st_mode & 0o777 == mode, "the scripts in it hold passwords"
+        assert not _readable_for(cluster, "mario", interface.control(job.name))
         replies.append(service.post("/events", job.ref))
         assert service.exit_of(job).output == "done\n" or not interface.shows_output
         replies.append(service.post("/exitstatus", job.ref))
@@ -159,3 +162,9 @@ def everything_that_shows(
         if reply.headers["Content-Type"] == "application/json":
             shown += str(reply.json())
     return secrets, shown
+
+
+def _readable_for(cluster: Cluster, user: str, folder: str) -> bool:
+    """Whether this user can list a folder of the cluster."""
+    done = cluster.run("runuser", "-u", user, "--", "sh", "-c", f"ls {folder} >/dev/null 2>&1; echo $?")
+    return done.strip() == "0"
