@@ -6,6 +6,8 @@ import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
+from pipeline.errors import Unavailable
+
 
 class Turns:
     """Locks that exist only while somebody has or wants them."""
@@ -15,10 +17,15 @@ class Turns:
         self._changed = threading.Condition()
 
     @contextmanager
-    def of(self, key: Hashable) -> Iterator[None]:
-        """Have this key for oneself."""
+    def of(self, key: Hashable, patience: float = 15.0) -> Iterator[None]:
+        """Have this key for oneself.
+
+        Raises:
+            Unavailable: others had it for all of ``patience`` seconds.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: key not in self._busy)
+            if not self._changed.wait_for(lambda: key not in self._busy, patience):
+                raise Unavailable(f"another request for the same job is not done after {patience:g} s")
             self._busy.add(key)
         try:
             yield
