@@ -73,6 +73,8 @@ class HttpServer:
         self.connections = 0
         self.closed = threading.Semaphore(0)
         """Released for each connection that this side has closed."""
+        self.sips: int | None = None
+        """Bytes of a request that are taken every 20 ms, with no answer; 0 for a server that is deaf."""
         self.over = threading.Event()
         """Set at the end: what a reaction waits for."""
         self._tls = tls
@@ -86,6 +88,15 @@ class HttpServer:
         """Answer a byte at a time, each after a while, for as long as somebody listens."""
         connection.sendall(b"HTTP/1.1 200 X\r\nContent-Length: 1000\r\n\r\n")
         while not self.over.wait(0.02):
+            connection.sendall(b".")
+        return False
+
+    def drip_headers(self, connection: socket.socket) -> bool:
+        """The same, with a header, for five seconds."""
+        connection.sendall(b"HTTP/1.1 200 X\r\nX-Header: ")
+        for _ in range(250):
+            if self.over.wait(0.02):
+                break
             connection.sendall(b".")
         return False
 
@@ -114,6 +125,11 @@ class HttpServer:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             with self._lock:
                 self.connections += 1
+            if self.sips is not None:
+                with connection:
+                    while not self.over.wait(0.02):
+                        connection.recv(self.sips)
+                return
             with connection, connection.makefile("rb") as source:
                 while line := source.readline():
                     headers = {}

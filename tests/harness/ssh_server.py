@@ -169,6 +169,62 @@ class _Session(paramiko.ServerInterface):
         self._server.count_channel(-1)
 
 
+class Firewall:
+    """Stands between a client and a server, and forgets connections as a firewall does: without a word."""
+
+    def __init__(self, port: int) -> None:
+        self._behind = port
+        self._lock = threading.Lock()
+        self._passing: list[threading.Event] = []
+        self._ends: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, name="firewall", daemon=True).start()
+
+    def forget(self) -> None:
+        """Nothing passes any more on the connections there are, in neither direction; new ones do."""
+        with self._lock:
+            for passing in self._passing:
+                passing.clear()
+
+    def stop(self) -> None:
+        """Take no more connections and close those there are."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            for end in self._ends:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self._behind))
+            passing = threading.Event()
+            passing.set()
+            with self._lock:
+                self._passing.append(passing)
+                self._ends += [near, far]
+            for source, target in ((near, far), (far, near)):
+                threading.Thread(target=_pass, args=(source, target, passing), daemon=True).start()
+
+
+def _pass(source: socket.socket, target: socket.socket, passing: threading.Event) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            if not passing.is_set():
+                return
+            target.sendall(data)
+    if passing.is_set():
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+
 def _feed(channel: paramiko.Channel, process: subprocess.Popen[bytes]) -> None:
     """What the client sends goes to the process; when the client goes, so does the process."""
     assert process.stdin is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -24,6 +25,8 @@ LIMITS = Limits(seconds=10)
 SHORT = Limits(seconds=0.3)
 GET = HttpRequest("GET", "/some/path", {"X-Token": "secret"}, repeatable=True)
 POST = HttpRequest("POST", "/some/path", {"X-Token": "secret"}, b'{"a": 1}')
+LARGE = bytes(16 * 1024 * 1024)
+"""More than all buffers on the way take."""
 
 Connect = Callable[..., HttpTransport]
 
@@ -207,6 +210,42 @@ def test_the_time_holds_for_the_whole_answer_and_not_for_each_part_of_it(
     assert len(server.requests) == 2
 
 
+def test_the_time_holds_for_headers_that_drip_in(connect: Connect, server: HttpServer) -> None:
+    server.reactions = [server.drip_headers] * 2
+    for request, kind in ((GET, Unavailable), (POST, AnswerLost)):
+        begun = time.monotonic()
+        with pytest.raises(kind, match=r"no answer within 0\.3 s"):
+            connect().ask(request, SHORT)
+        assert time.monotonic() - begun < 2
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("sips", [0, 1000])
+def test_the_time_holds_for_a_request_that_is_not_taken(
+    connect: Connect, server: HttpServer, sips: int
+) -> None:
+    server.sips = sips
+    begun = time.monotonic()
+    with pytest.raises(AnswerLost, match=r"no answer within 0\.3 s"):
+        connect().ask(HttpRequest("POST", "/", {}, LARGE), SHORT)
+    assert time.monotonic() - begun < 2
+
+
+def test_a_kept_connection_has_nothing_left_of_the_time_of_the_request_before(
+    connect: Connect, server: HttpServer
+) -> None:
+    def late_and_then_busy(connection: socket.socket) -> bool:
+        server.over.wait(0.4)
+        reply()(connection)
+        return not server.over.wait(0.4)
+
+    server.reactions = [late_and_then_busy]
+    transport = connect()
+    assert transport.ask(GET, Limits(seconds=0.6)).status == 200
+    assert transport.ask(HttpRequest("POST", "/", {}, LARGE), LIMITS).status == 200
+    assert server.connections == 1
+
+
 def test_an_answer_that_stops_half_way_is_given_up_in_the_same_time(
     connect: Connect, server: HttpServer
 ) -> None:
@@ -305,6 +344,20 @@ def test_https_to_a_port_that_speaks_http_sends_nothing(connect: Connect) -> Non
     assert not any(b"POST" in each or b"secret" in each for each in seen)
 
 
+def test_plain_text_after_the_handshake_loses_the_answer_and_nothing_is_sent_twice(
+    connect: Connect, tls: tuple[HttpServer, Authority]
+) -> None:
+    def forget_tls(connection: socket.socket) -> bool:
+        os.write(connection.fileno(), b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+        return False
+
+    server, authority = tls
+    server.reactions = [forget_tls] * 3
+    with pytest.raises(AnswerLost, match=r"(?i)wrong.version.number"):
+        connect(server.url, ca_file=authority.ca_file).ask(POST, LIMITS)
+    assert len(server.requests) == 1
+
+
 def test_http_to_a_port_that_speaks_tls_is_no_answer(
     connect: Connect, tls: tuple[HttpServer, Authority]
 ) -> None:
@@ -326,6 +379,17 @@ def test_proxies_and_logins_of_this_machine_are_not_for_this_server(
     proxy.stop()
     assert proxy.requests == []
     assert "authorization" not in server.requests[0].headers
+
+
+def test_what_an_answer_wants_to_be_remembered_does_not_go_out_with_the_next_request(
+    connect: Connect, server: HttpServer
+) -> None:
+    server.reactions = [
+        say(b"HTTP/1.1 200 X\r\nSet-Cookie: session=kirby; Path=/\r\nContent-Length: 0\r\n\r\n")
+    ]
+    transport = connect()
+    assert [transport.ask(GET, LIMITS).status for _ in range(2)] == [200, 200]
+    assert "cookie" not in server.requests[1].headers
 
 
 def test_headers_and_bodies_are_not_shown() -> None:

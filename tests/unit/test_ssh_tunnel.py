@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 
 from pipeline.errors import Unavailable
 from pipeline.transport import HttpReply, Limits
-from pipeline.transport.http import AnswerLost, HttpRequest, HttpTransport
+from pipeline.transport.http import AnswerLost, HttpRequest, HttpTransport, client
 from pipeline.transport.ssh import Host, Login, Tunnel
+from pipeline.transport.ssh import tunnel as tunnels
 from tests.harness.certificates import Authority
 from tests.harness.http_server import HttpServer, hang_up, reply, say_goodbye
 from tests.harness.service import free_port
-from tests.harness.ssh_server import SshServer
+from tests.harness.ssh_server import Firewall, SshServer
 from tests.harness.waiting import eventually
 from tests.unit.conftest import LOGIN
 
@@ -28,6 +31,12 @@ POST = HttpRequest("POST", "/path", {}, b"x" * 100_000)
 OK = HttpReply(200, b"ok")
 
 Through = Callable[..., HttpTransport]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between tries are short here."""
+    monkeypatch.setattr(client, "_PAUSES", (0.01, 0.02))
 
 
 @pytest.fixture
@@ -138,8 +147,8 @@ def test_an_answer_that_does_not_come_is_given_up_in_time(
     behind.reactions = [behind.stall, behind.drip]
     transport = through(behind.url, **words)
     for _ in range(2):
-        with pytest.raises(AnswerLost, match=r"no answer within 0\.5 s"):
-            transport.ask(POST, Limits(seconds=0.5))
+        with pytest.raises(AnswerLost, match=r"no answer within 0\.3 s"):
+            transport.ask(POST, Limits(seconds=0.3))
 
 
 def test_an_answer_that_is_cut_off_is_lost(through: Through, far: tuple[HttpServer, dict[str, Any]]) -> None:
@@ -202,7 +211,7 @@ def test_a_far_side_that_cannot_be_reached_is_told(through: Through, tmp_path: P
 def test_a_login_that_is_refused_is_told(server: SshServer, tmp_path: Path) -> None:
     host = Host("127.0.0.1", server.port, known_hosts=tmp_path / "known_hosts")
     with pytest.raises(Unavailable, match="the login was refused"):
-        Tunnel(host, Login("bowser", LOGIN.private_key)).open("mg1", 6820)
+        Tunnel(host, Login("bowser", LOGIN.private_key)).open("mg1", 6820, 5)
 
 
 def test_of_many_that_ask_at_first_one_connects(tunnel: Tunnel, server: SshServer) -> None:
@@ -210,11 +219,184 @@ def test_of_many_that_ask_at_first_one_connects(tunnel: Tunnel, server: SshServe
 
     def ask(_: int) -> None:
         together.wait(10)
-        tunnel.open("127.0.0.1", listener.getsockname()[1]).close()
+        tunnel.open("127.0.0.1", listener.getsockname()[1], 5).close()
 
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(8) as pool:
         list(pool.map(ask, range(8)))
     assert server.logins == ["kirby"]
+
+
+@pytest.fixture
+def firewall(server: SshServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Firewall]:
+    monkeypatch.setattr(tunnels, "_FAIR", 0.2)
+    firewall = Firewall(server.port)
+    yield firewall
+    firewall.stop()
+
+
+@pytest.fixture
+def guarded(firewall: Firewall, tmp_path: Path) -> Iterator[Tunnel]:
+    """A tunnel through the firewall."""
+    tunnel = Tunnel(
+        Host("127.0.0.1", firewall.port, known_hosts=tmp_path / "known_hosts", connect_timeout=5), LOGIN
+    )
+    yield tunnel
+    tunnel.close()
+
+
+def test_a_connection_that_no_longer_answers_is_given_up_and_made_again(
+    guarded: Tunnel, firewall: Firewall, server: SshServer
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        kept = guarded.open("127.0.0.1", port, 5)
+        firewall.forget()
+        with pytest.raises(Unavailable, match=f"cannot connect to 127.0.0.1 port {port}: Timeout"):
+            guarded.open("127.0.0.1", port, 0.3)
+        assert kept.closed
+        guarded.open("127.0.0.1", port, 5).close()
+    assert server.logins == ["kirby"] * 2
+
+
+def test_a_request_with_little_time_left_does_not_cut_off_the_others(
+    guarded: Tunnel, firewall: Firewall
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        kept = guarded.open("127.0.0.1", port, 5)
+        firewall.forget()
+        with pytest.raises(Unavailable, match="Timeout"):
+            guarded.open("127.0.0.1", port, 0.01)
+        assert not kept.closed
+
+
+def test_after_a_firewall_has_forgotten_the_connection_one_request_is_lost(
+    through: Through,
+    guarded: Tunnel,
+    firewall: Firewall,
+    server: SshServer,
+    far: tuple[HttpServer, dict[str, Any]],
+) -> None:
+    behind, words = far
+    transport = through(behind.url, through=guarded.open, **words)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(lambda _: transport.ask(POST, LIMITS), range(2))) == [OK] * 2
+    transport = through(behind.url, through=guarded.open, connect_timeout=0.5, **words)
+    assert transport.ask(POST, LIMITS) == OK
+    firewall.forget()
+    with pytest.raises(AnswerLost, match=r"no answer within 0\.3 s"):
+        transport.ask(POST, Limits(seconds=0.3))
+    assert transport.ask(POST, LIMITS) == OK
+    assert len(server.logins) == 2
+
+
+def test_what_nobody_acknowledges_is_not_waited_for_longer_than_for_a_connection(tunnel: Tunnel) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        channel = tunnel.open("127.0.0.1", listener.getsockname()[1], 5)
+    raw = channel.get_transport().sock
+    assert isinstance(raw, socket.socket)
+    assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 5000
+
+
+@pytest.fixture
+def silent() -> Iterator[tuple[int, list[socket.socket]]]:
+    """A port that takes connections and says nothing, and the connections that it has."""
+    taken: list[socket.socket] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def accept() -> None:
+        while True:
+            try:
+                taken.append(listener.accept()[0])
+            except OSError:
+                return
+
+    threading.Thread(target=accept, daemon=True).start()
+    yield listener.getsockname()[1], taken
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    for each in taken:
+        each.close()
+
+
+def test_who_waits_for_a_connection_shares_its_failure(
+    silent: tuple[int, list[socket.socket]], tmp_path: Path
+) -> None:
+    port, taken = silent
+    tunnel = Tunnel(Host("127.0.0.1", port, known_hosts=tmp_path / "known_hosts", connect_timeout=5), LOGIN)
+    begun = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(tunnel.open, "mg1", 6820, 0.5)
+        eventually(lambda: taken, seconds=5, pause=0.01)
+        others = [pool.submit(tunnel.open, "mg1", 6820, 5) for _ in range(3)]
+        for each in (first, *others):
+            with pytest.raises(Unavailable, match=f"ssh: kirby@127.0.0.1 port {port}: "):
+                each.result(10)
+    assert time.monotonic() - begun < 3
+    assert len(taken) == 1
+
+
+def test_who_waits_for_a_connection_waits_no_longer_than_it_has_time(
+    silent: tuple[int, list[socket.socket]], tmp_path: Path
+) -> None:
+    port, taken = silent
+    tunnel = Tunnel(Host("127.0.0.1", port, known_hosts=tmp_path / "known_hosts", connect_timeout=10), LOGIN)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(tunnel.open, "mg1", 6820, 10)
+        eventually(lambda: taken, seconds=5, pause=0.01)
+        begun = time.monotonic()
+        with pytest.raises(Unavailable, match=r"ssh: kirby@127\.0\.0\.1: no connection within 0\.1 s"):
+            tunnel.open("mg1", 6820, 0.1)
+        assert time.monotonic() - begun < 2
+        taken[0].shutdown(socket.SHUT_RDWR)
+        with pytest.raises(Unavailable):
+            first.result(10)
+
+
+def test_connecting_takes_no_longer_than_the_request_has_time(
+    through: Through, silent: tuple[int, list[socket.socket]], tmp_path: Path
+) -> None:
+    host = Host("127.0.0.1", silent[0], known_hosts=tmp_path / "known_hosts", connect_timeout=10)
+    begun = time.monotonic()
+    with pytest.raises(Unavailable):
+        through("http://mg1:6820", through=Tunnel(host, LOGIN).open).ask(POST, Limits(seconds=0.3))
+    assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize("sips", [0, 1000])
+def test_the_time_holds_for_a_request_that_is_not_taken(
+    through: Through, far: tuple[HttpServer, dict[str, Any]], sips: int
+) -> None:
+    behind, words = far
+    behind.sips = sips
+    transport = through(behind.url, **words)
+    begun = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(AnswerLost, match=r"no answer within 0\.3 s"):
+            transport.ask(HttpRequest("POST", "/", {}, bytes(16 * 1024 * 1024)), Limits(seconds=0.3))
+    assert time.monotonic() - begun < 3
+    eventually(lambda: not _threads_of_tls(), seconds=5, pause=0.01)
+
+
+def test_a_key_exchange_that_takes_too_long_loses_the_answer(
+    through: Through, far: tuple[HttpServer, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exchanging(*_: object) -> int:
+        raise paramiko.SSHException("Key-exchange timed out waiting for key negotiation")
+
+    behind, words = far
+    transport = through(behind.url, **words)
+    assert transport.ask(GET, LIMITS) == OK
+    with monkeypatch.context() as patch:
+        for name in ("send", "sendall"):
+            patch.setattr(paramiko.Channel, name, exchanging)
+        with pytest.raises(AnswerLost):
+            transport.ask(POST, LIMITS)
+    assert transport.ask(POST, LIMITS) == OK
+
+
+def _threads_of_tls() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "tls-through-ssh"]
 
 
 def test_closing_closes_the_connection_and_its_threads(
@@ -224,7 +406,4 @@ def test_closing_closes_the_connection_and_its_threads(
     through(behind.url, **words).ask(GET, LIMITS)
     tunnel.close()
     eventually(lambda: not server.live(), seconds=5, pause=0.01)
-    eventually(
-        lambda: not any(thread.name == "tls-through-ssh" for thread in threading.enumerate()),
-        seconds=5, pause=0.01,
-    )  # fmt: skip
+    eventually(lambda: not _threads_of_tls(), seconds=5, pause=0.01)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 
 import requests
@@ -15,7 +16,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from pipeline.errors import Unavailable
 from pipeline.transport import HttpReply, Limits
-from pipeline.transport.http.channels import ChannelAdapter, OpenChannel
+from pipeline.transport.http.channels import NOT_CONNECTED, ChannelAdapter, OpenChannel
 
 _PAUSES = (0.1, 0.4)
 """Seconds before the second and the third try."""
@@ -68,7 +69,9 @@ class HttpTransport:
         # Neither a proxy nor a login of this machine is meant for this server.
         self._session.trust_env = False
         self._session.verify = str(ca_file) if ca_file else True
-        self._session.mount(url, ChannelAdapter(connections, through))
+        # What is set with one user's answer must not go out with another's token.
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.mount(url, ChannelAdapter(connections, connect_timeout, through))
 
     def ask(self, request: HttpRequest, limits: Limits) -> HttpReply:
         """Send a request; again, a few times, where that does no harm.
@@ -97,15 +100,20 @@ class HttpTransport:
     def _ask_once(self, request: HttpRequest, deadline: float, limits: Limits) -> HttpReply:
         try:
             return self._exchange(request, deadline, limits)
-        except (requests.Timeout, ReadTimeoutError, _GivenUp) as fault:
-            if _not_sent(fault):
+        except (requests.RequestException, HTTPError, OSError, EOFError, _GivenUp) as fault:
+            if isinstance(_cause(fault), NewConnectionError):
+                raise _NotSent(_reason(fault)) from None
+            if isinstance(_cause(fault), ConnectTimeoutError):
                 raise _NotSent(f"no connection within {self._connect_timeout:g} s") from None
-            reason = str(fault) if isinstance(fault, _GivenUp) else f"no answer within {limits.seconds:g} s"
+            if isinstance(fault, _GivenUp):
+                reason = str(fault)
+            elif isinstance(fault, requests.Timeout | ReadTimeoutError) or time.monotonic() >= deadline:
+                reason = f"no answer within {limits.seconds:g} s"
+            else:
+                raise AnswerLost(_reason(fault)) from None
             if request.repeatable:
                 raise Unavailable(f"{self._url}: {reason}") from None
             raise AnswerLost(reason) from None
-        except (requests.RequestException, HTTPError, OSError, EOFError) as fault:
-            raise (_NotSent if _not_sent(fault) else AnswerLost)(_reason(fault)) from None
 
     @contextmanager
     def _turn(self, patience: float) -> Iterator[None]:
@@ -128,30 +136,24 @@ class HttpTransport:
                 headers=request.headers,
                 data=request.body or None,
                 # requests hands it on; a pair of numbers would bound connecting and reading each for itself
-                timeout=Timeout(total=left, connect=min(self._connect_timeout, left)),  # type: ignore[arg-type]
+                timeout=Timeout(total=left),  # type: ignore[arg-type]
                 stream=True,
                 allow_redirects=False,
             ) as reply:
-                return HttpReply(reply.status_code, _body(reply, deadline, limits))
+                return HttpReply(reply.status_code, _body(reply, limits))
 
 
 def _left(deadline: float) -> float:
     return max(0.1, deadline - time.monotonic())
 
 
-def _body(reply: requests.Response, deadline: float, limits: Limits) -> bytes:
+def _body(reply: requests.Response, limits: Limits) -> bytes:
     body = bytearray()
-    connection = reply.raw.connection
     # read1 takes what there is: read waits for a whole chunk, however slowly it trickles in.
     while chunk := reply.raw.read1(_CHUNK, decode_content=True):
         body += chunk
         if len(body) > limits.output_bytes:
             raise _GivenUp(f"the answer has more than {limits.output_bytes} bytes")
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise requests.Timeout
-        if connection and connection.sock:
-            connection.sock.settimeout(left)
     return bytes(body)
 
 
@@ -161,19 +163,10 @@ def _cause(fault: BaseException) -> object:
     return getattr(inner, "reason", None) or inner
 
 
-def _not_sent(fault: BaseException) -> bool:
-    if isinstance(_cause(fault), ConnectTimeoutError | NewConnectionError):
-        return True
-    # The request follows the handshake: one that failed has kept it back.
-    return isinstance(fault, requests.exceptions.SSLError) and any(
-        word in str(fault) for word in ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
-    )
-
-
 def _reason(fault: BaseException) -> str:
     """One line for a person, without urllib3's objects in it."""
     cause = _cause(fault)
     text = str(cause) or type(cause).__name__
     if isinstance(cause, NewConnectionError):
-        text = text.rpartition("Failed to establish a new connection: ")[2]
+        text = text.rpartition(NOT_CONNECTED)[2]
     return " ".join(text.split())

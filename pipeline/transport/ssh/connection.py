@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import paramiko
@@ -53,10 +53,6 @@ class Host:
     environment: str = ""
     """``NAME="value"`` words, quoted for the far side's login shell."""
 
-    def within(self, seconds: float) -> Host:
-        """The same, with at most so much time to connect."""
-        return replace(self, connect_timeout=min(self.connect_timeout, seconds))
-
     def known_hosts_files(self) -> list[Path]:
         """Every file that host keys are checked against."""
         return [file for file in (self.known_hosts, self.site_known_hosts) if file]
@@ -72,14 +68,14 @@ class Host:
 class Connection:
     """A connection that is open until it is closed or drops."""
 
-    def __init__(self, host: Host, login: Login, hosts: RememberedHosts) -> None:
-        """Connect and log in.
+    def __init__(self, host: Host, login: Login, hosts: RememberedHosts, patience: float) -> None:
+        """Connect and log in, in ``patience`` seconds where the host's ``connect_timeout`` is longer.
 
         Raises:
             Unavailable: says what failed: the network, the host key, the login.
         """
         self._host = host
-        self._client = _connect(host, login, hosts)
+        self._client = _connect(host, login, hosts, min(host.connect_timeout, patience))
         self._free_channels = threading.BoundedSemaphore(host.channels)
         self._idle_shells: list[RemoteShell] = []
         self._lock = threading.Lock()
@@ -101,13 +97,14 @@ class Connection:
             ConnectionDropped: the connection is gone.
             Unavailable: all channels stayed in use for ``patience`` seconds.
         """
+        deadline = time.monotonic() + patience
         if not self._free_channels.acquire(timeout=patience):
             raise Unavailable(
                 f"all {self._host.channels} SSH channels to {self._host.address} stayed busy "
                 f"for {patience:.1f} s"
             )
         try:
-            shell = self._idle_shell() or self._new_shell()
+            shell = self._idle_shell() or self._new_shell(max(0.1, deadline - time.monotonic()))
             try:
                 yield shell
             except BaseException:
@@ -119,15 +116,13 @@ class Connection:
             self.last_used = time.monotonic()
             self._free_channels.release()
 
-    def forward(self, address: str, port: int) -> paramiko.Channel:
-        """A channel to a port that the far side connects to. Raises what paramiko raises."""
+    def forward(self, address: str, port: int, seconds: float) -> paramiko.Channel:
+        """A channel to a port that the far side connects to, in time. Raises what paramiko raises."""
         transport = self._client.get_transport()
         if transport is None:
             raise EOFError("it was closed")
         near = ("127.0.0.1", 0)  # who asks, for the far side's log
-        return transport.open_channel(
-            "direct-tcpip", (address, port), near, timeout=self._host.connect_timeout
-        )
+        return transport.open_channel("direct-tcpip", (address, port), near, timeout=seconds)
 
     def close(self) -> None:
         """Close the connection and every shell on it."""
@@ -137,37 +132,42 @@ class Connection:
         with self._lock:
             return self._idle_shells.pop() if self._idle_shells else None
 
-    def _new_shell(self) -> RemoteShell:
+    def _new_shell(self, patience: float) -> RemoteShell:
+        seconds = min(self._host.connect_timeout, patience)
         transport = self._client.get_transport()
         try:
             if transport is None:
                 raise ConnectionDropped("it was closed")
-            channel = transport.open_session(timeout=self._host.connect_timeout)
-            limits = Limits(seconds=self._host.connect_timeout)
-            return RemoteShell(channel, self._host.shell_line(), limits)
+            channel = transport.open_session(timeout=seconds)
+            return RemoteShell(channel, self._host.shell_line(), Limits(seconds))
         except (paramiko.SSHException, OSError, EOFError) as fault:
             raise ConnectionDropped(str(fault)) from fault
 
 
-def _connect(host: Host, login: Login, hosts: RememberedHosts) -> paramiko.SSHClient:
+def _connect(host: Host, login: Login, hosts: RememberedHosts, seconds: float) -> paramiko.SSHClient:
     place = f"{login.user}@{host.address} port {host.port}"
     key = private_key(login.private_key, of=login.user)
     client = paramiko.SSHClient()
     hosts.load_into(client)
     try:
-        raw = socket.create_connection((host.address, host.port), timeout=host.connect_timeout)
+        raw = socket.create_connection((host.address, host.port), timeout=seconds)
         # paramiko leaves Nagle's algorithm on, which costs 40 ms for each command.
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # The system would try for a quarter of an hour to send what nobody acknowledges, and paramiko
+            # waits for it without a bound once the buffer is full.
+            silence = int(host.connect_timeout * 1000)
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, silence)
         client.connect(
             host.address,
             port=host.port,
             username=login.user,
             pkey=key,
             sock=raw,
-            timeout=host.connect_timeout,
-            banner_timeout=host.connect_timeout,
-            auth_timeout=host.connect_timeout,
-            channel_timeout=host.connect_timeout,
+            timeout=seconds,
+            banner_timeout=seconds,
+            auth_timeout=seconds,
+            channel_timeout=seconds,
             allow_agent=False,
             look_for_keys=False,
         )

@@ -96,7 +96,7 @@ class SshTransport:
                     return kept
             try:
                 with self._handshakes:
-                    connection = Connection(self._host.within(_left(deadline)), login, self._hosts)
+                    connection = Connection(self._host, login, self._hosts, _left(deadline))
             except Unavailable as fault:
                 self._failed[login] = (time.monotonic(), fault.again())
                 raise

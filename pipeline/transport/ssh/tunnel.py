@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 
 import paramiko
 
 from pipeline.errors import Unavailable
 from pipeline.transport.ssh.connection import Connection, Host, Login
 from pipeline.transport.ssh.keys import RememberedHosts
+
+_log = logging.getLogger(__name__)
+
+_FAIR = 2.0
+"""Seconds without an answer that say that nobody is there; a request with less time left tells nothing."""
 
 
 class Tunnel:
@@ -21,32 +28,69 @@ class Tunnel:
     def __init__(self, host: Host, login: Login) -> None:
         self._host = host
         self._login = login
+        self._place = f"{login.user}@{host.address}"
         self._hosts = RememberedHosts(host.known_hosts, host.site_known_hosts)
         self._connection: Connection | None = None
         self._lock = threading.Lock()
+        self._connecting = threading.Lock()
+        self._failed: tuple[float, Unavailable] | None = None
 
-    def open(self, address: str, port: int) -> paramiko.Channel:
+    def open(self, address: str, port: int, seconds: float) -> paramiko.Channel:
         """A channel to a port that the far side connects to.
 
+        A connection on which that is not answered is closed with all its channels: a firewall that has
+        forgotten it lets nothing through any more, and says nothing.
+
         Raises:
-            Unavailable: the far side cannot be reached, or cannot connect.
+            Unavailable: the far side cannot be reached, or cannot connect, within ``seconds``.
         """
+        deadline = time.monotonic() + seconds
+        connection = self._live(deadline)
+        asked = time.monotonic()
         try:
-            return self._live().forward(address, port)
+            return connection.forward(address, port, max(0.0, deadline - asked))
+        except paramiko.ChannelException as fault:
+            reason: object = fault.args[1]
         except (paramiko.SSHException, OSError, EOFError) as fault:
-            reason = fault.args[1] if isinstance(fault, paramiko.ChannelException) else fault
-            raise Unavailable(
-                f"{self._login.user}@{self._host.address} cannot connect to {address} port {port}: {reason}"
-            ) from None
+            reason = fault
+            if not connection.alive or time.monotonic() - asked >= min(_FAIR, self._host.connect_timeout / 2):
+                self._give_up(connection)
+        raise Unavailable(f"{self._place} cannot connect to {address} port {port}: {reason}")
 
     def close(self) -> None:
         """Close the connection and every channel on it."""
         with self._lock:
-            if self._connection:
-                self._connection.close()
+            connection, self._connection = self._connection, None
+        if connection:
+            connection.close()
 
-    def _live(self) -> Connection:
+    def _give_up(self, connection: Connection) -> None:
         with self._lock:
-            if self._connection is None or not self._connection.alive:
-                self._connection = Connection(self._host, self._login, self._hosts)
-            return self._connection
+            if self._connection is connection:
+                self._connection = None
+                _log.info("ssh: %s: the connection for channels does not answer, it is given up", self._place)
+        connection.close()
+
+    def _live(self, deadline: float) -> Connection:
+        """The connection. One makes it; the others wait, each for its own time, and share its failure."""
+        asked = time.monotonic()
+        if not self._connecting.acquire(timeout=max(0.0, deadline - asked)):
+            raise Unavailable(f"ssh: {self._place}: no connection within {deadline - asked:.1f} s")
+        try:
+            if self._failed and self._failed[0] > asked:
+                raise self._failed[1].again()  # while this one waited for its turn
+            with self._lock:
+                if self._connection and self._connection.alive:
+                    return self._connection
+            try:
+                connection = Connection(
+                    self._host, self._login, self._hosts, max(0.1, deadline - time.monotonic())
+                )
+            except Unavailable as fault:
+                self._failed = (time.monotonic(), fault.again())
+                raise
+            with self._lock:
+                self._connection = connection
+            return connection
+        finally:
+            self._connecting.release()
