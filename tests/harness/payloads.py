@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from pipeline.render import BatchScript, Payload, PayloadRenderer, Renderer
@@ -11,9 +12,14 @@ from pipeline.settings import Settings
 from tests.harness.jobs import JOB, job
 
 
+@cache
+def _renderers(settings: Settings) -> tuple[Renderer, PayloadRenderer]:
+    return Renderer(settings), PayloadRenderer(settings)
+
+
 def batch(settings: Settings, options: Mapping[str, str | bool]) -> BatchScript:
     asked = {name.replace("_", "-"): value for name, value in options.items()}
-    return Renderer(settings).batch_script(job(resources=replace(JOB.resources, sbatch_options=asked)))
+    return _renderers(settings)[0].batch_script(job(resources=replace(JOB.resources, sbatch_options=asked)))
 
 
 def payload(
@@ -21,7 +27,7 @@ def payload(
 ) -> Payload:
     settings = settings or Settings()
     script = batch(settings, options or {})
-    return PayloadRenderer(settings).payload(script, version, user="kirby", home="/home/kirby")
+    return _renderers(settings)[1].payload(script, version, user="kirby", home="/home/kirby")
 
 
 def fields(version: str, **options: str | bool) -> dict[str, Any]:
