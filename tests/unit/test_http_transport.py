@@ -7,11 +7,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from urllib3 import HTTPResponse
 
 from pipeline.errors import Unavailable
 from pipeline.transport import HttpReply, Limits
@@ -231,18 +232,31 @@ def test_the_time_holds_for_a_request_that_is_not_taken(
     assert time.monotonic() - begun < 2
 
 
-def test_a_kept_connection_has_nothing_left_of_the_time_of_the_request_before(
-    connect: Connect, server: HttpServer
+def test_a_request_that_is_over_does_not_shorten_the_time_of_the_next_on_its_connection(
+    connect: Connect, server: HttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def late_and_then_busy(connection: socket.socket) -> bool:
-        server.over.wait(0.4)
-        reply()(connection)
-        return not server.over.wait(0.4)
+    def in_two_parts(connection: socket.socket) -> bool:
+        over.wait(5)
+        connection.sendall(b"HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\n")
+        server.over.wait(0.7)
+        connection.sendall(b"ok")
+        return True
 
-    server.reactions = [late_and_then_busy]
+    def read_and_wait(response: HTTPResponse, *args: Any, **words: Any) -> bytes:
+        data = read(response, *args, **words)
+        if not following:  # the connection is back in the pool, the reader has yet to come back
+            following.append(pool.submit(transport.ask, POST, LIMITS))
+            eventually(lambda: len(server.requests) == 2, seconds=5, pause=0.01)
+        return data
+
+    read, following, over = HTTPResponse.read1, list[Future[HttpReply]](), threading.Event()
+    server.reactions = [reply(), in_two_parts]
     transport = connect()
-    assert transport.ask(GET, Limits(seconds=0.6)).status == 200
-    assert transport.ask(HttpRequest("POST", "/", {}, LARGE), LIMITS).status == 200
+    monkeypatch.setattr(HTTPResponse, "read1", read_and_wait)
+    with ThreadPoolExecutor(1) as pool:
+        assert transport.ask(GET, Limits(seconds=0.5)).status == 200
+        over.set()
+        assert following[0].result(5).status == 200
     assert server.connections == 1
 
 

@@ -57,7 +57,7 @@ class ChannelAdapter(HTTPAdapter):
 
 
 class _Connection(HTTPConnection):
-    """urllib3 sets ``timeout``, before each request, to what there is of time in all."""
+    """urllib3 sets ``timeout``, also that of a kept socket, to what there is of time before each request."""
 
     connect_timeout: float
     open_channel: OpenChannel | None
@@ -85,13 +85,6 @@ class _Connection(HTTPConnection):
         self.timeout = max(0.0, deadline - time.monotonic())
         self.sock = cast("Any", TimedSocket(self.sock, self._behind))
         self.sock.settimeout(self.timeout)
-
-    def request(self, *args: Any, **words: Any) -> None:
-        """Send a request."""
-        if self.sock is not None:
-            # A kept one still has the time of the request before.
-            self.sock.settimeout(self.timeout)
-        super().request(*args, **words)
 
     def _new_conn(self) -> Any:
         return self._through(self.open_channel) if self.open_channel else super()._new_conn()
