@@ -42,7 +42,8 @@ class SshServer:
         self._transports: list[paramiko.Transport] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, name="ssh-server", daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, name="ssh-server", daemon=True)
+        self._accepting.start()
 
     def home(self, user: str) -> Path:
         """A user's home folder."""
@@ -62,6 +63,10 @@ class SshServer:
 
     def stop(self) -> None:
         """Take no more connections and drop those there are."""
+        # A thread that still waits would take connections of the next server that gets this number.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(5)
         self._listener.close()
         self.drop_all()
 
