@@ -42,8 +42,9 @@ def http_polls(bed: Bed) -> str:
     first = time.monotonic() - begun
     taken = [taken for _ in range(_POLLS_AN_HOUR) for taken in _poll(bed)]
     after = bed.cluster.memory("slurmrestd")
+    pending = len(service.get("/queued").json())  # a list: all of them have one name
     return (
-        f"first answer after {first:.0f} s; {summary(taken)}; {len(service.queued())} pending; "
+        f"first answer after {first:.0f} s; {summary(taken)}; {pending} pending; "
         f"slurmrestd {before / _MIB:.0f} MiB before, {after / _MIB:.0f} MiB after (filled in {filled:.0f} s)"
     )
 
