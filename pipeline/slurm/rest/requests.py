@@ -122,9 +122,7 @@ class JobStates(_WithoutBody):
 
 
 @dataclass(frozen=True)
-class GetJob(_WithoutBody):
-    """One job that slurmctld knows."""
-
+class _OneJob(_WithoutBody):
     job_id: str
     method: ClassVar[str] = "GET"
 
@@ -132,16 +130,19 @@ class GetJob(_WithoutBody):
         """The path in this version."""
         return f"/slurm/{version}/job/{self.job_id}"
 
+
+class GetJob(_OneJob):
+    """One job that slurmctld knows."""
+
     def parse(self, reply: HttpReply, version: str) -> JobRecord:
         """The job. Raises NotFound, of one that slurmctld does not know any more too."""
         return read_job(_one_job(reply, self.job_id, version))
 
 
-@dataclass(frozen=True)
-class ShowJob(GetJob):
+class ShowJob(_OneJob):
     """All that slurmctld says of a job."""
 
-    def parse(self, reply: HttpReply, version: str) -> str:  # type: ignore[override]
+    def parse(self, reply: HttpReply, version: str) -> str:
         """Its record as indented JSON, without what is not set."""
         job = _one_job(reply, self.job_id, version)
         try:
