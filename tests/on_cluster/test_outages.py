@@ -39,10 +39,13 @@ def test_a_submission_that_slurmctld_missed_can_be_sent_again(
 ) -> None:
     args = form(script("echo JARVICE_CMD_SUCCESS"))
     with away(cluster, "slurmctld"):
-        assert service.post("/submit", args).status_code == 503
-    unsettled = service.post("/submit", args)
-    assert unsettled.status_code == 503, "it may still have been accepted"
-    assert "ask again" in unsettled.json()["error"]
+        first = service.post("/submit", args)
+        assert first.status_code == 503
+    # A service that has just begun looks before it sends, so it may not have come to that.
+    if interface.name == "cli" or "whether the job was accepted" in first.json()["error"]:
+        unsettled = service.post("/submit", args)
+        assert unsettled.status_code == 503, "it may still have been accepted"
+        assert "ask again" in unsettled.json()["error"]
     if interface.name == "cli":  # as if a minute had passed; slurmrestd is believed sooner
         cluster.run("touch", "--date=-2 minutes", interface.control(args["name"]))
     eventually(lambda: service.post("/submit", args).ok, seconds=30, what="the submission")
