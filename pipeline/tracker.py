@@ -139,12 +139,14 @@ class Tracker:
             self._changed.notify_all()
 
     def _replace(self, new: Snapshot) -> None:
+        known = {job_id: job for job_id, (_, job) in self._submitted.items()}
+        known |= self._snapshot.by_id if self._snapshot else {}
         for job_id, (when, job) in list(self._submitted.items()):
             if when < new.begun:
                 del self._submitted[job_id]
             else:
                 new.by_id.setdefault(job_id, job)
-        for job_id, job in (self._snapshot.by_id if self._snapshot else {}).items():
+        for job_id, job in known.items():
             if job_id not in new.by_id:
                 self._left[job_id] = (new.begun, job)
         for job_id, (when, job) in list(self._left.items()):

@@ -78,22 +78,24 @@ def restart_slurmctld(cluster: Cluster) -> None:
     cluster.daemon("slurmctld", "restart")
 
 
-@only_cli  # and a job that came through slurmrestd beside it: control folders let their owners in only
+@only_cli  # and jobs through slurmrestd beside it, where the site lets the entry user in and where not
 def test_exit_records_settle_jobs_that_neither_squeue_nor_sacct_know(
     service: Service,
     own_service: Callable[..., Service],
-    service_of: Callable[[str], Service],
+    interface_of: Callable[[str], Interface],
     cluster: Cluster,
 ) -> None:
-    other_way = service_of("http")
+    http = interface_of("http").settings
+    let_in, kept_out = own_service(**http), own_service(**{**http, "JARVICE_JOB_SCRATCH_DIR": ""})
     with forgetful(cluster), away(cluster, "slurmdbd"):
-        hidden = other_way.submit(form(script("exit 3")))
+        shown = let_in.submit(form(script("exit 3")))
+        hidden = kept_out.submit(form(script("exit 3")))
         good = service.submit(form(script("sleep 2; echo fine")))
         bad = service.submit(form(script("echo not fine; exit 3"), user="mario"))
         ended = service.submit(form(until_told("exit 0")))
         service.await_output(ended, "begun")
         assert service.post("/terminate", ended.ref).ok
-        for job in (good, bad, ended, hidden):
+        for job in (good, bad, ended, shown, hidden):
             forgotten(cluster, job)
         fresh = own_service()
         fine = fresh.exit_of(good)
@@ -102,6 +104,7 @@ def test_exit_records_settle_jobs_that_neither_squeue_nor_sacct_know(
         assert fresh.exit_of(bad).code == 1
         # No record says how this one ended, and that is not guessed.
         assert fresh.post("/exitstatus", ended.ref).status_code == 503
-        assert other_way.post("/exitstatus", hidden.ref).status_code == 503
+        assert let_in.exit_of(shown).code == 1
+        assert kept_out.post("/exitstatus", hidden.ref).status_code == 503
     assert fresh.exit_of(ended).code == -15
-    assert other_way.exit_of(hidden).code == 1
+    assert kept_out.exit_of(hidden).code == 1

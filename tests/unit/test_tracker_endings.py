@@ -63,6 +63,17 @@ def test_an_end_that_is_not_recorded_yet_is_worth_asking_again() -> None:
     assert tracker.find(REF) == ENDED
 
 
+def test_a_job_that_ended_before_the_first_poll_was_there_all_the_same() -> None:
+    connector, clock = FakeConnector([]), Clock()
+    tracker = Tracker(connector, interval=5, max_age=20, retention=60, clock=clock)
+    tracker.submitted(RUNS)
+    clock.now += 5
+    with pytest.raises(Unavailable, match="not recorded yet"):
+        tracker.find(REF)
+    connector.over = [ENDED]
+    assert tracker.find(REF) == ENDED
+
+
 def test_a_job_that_comes_back_runs_again() -> None:
     """slurmctld lost its state and read it from its backup, or the job was requeued."""
     tracker, connector, clock = with_job_that_left(over=True)
