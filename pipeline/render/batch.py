@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pipeline import shell
-from pipeline.errors import DownstreamError, InvalidJob, SettingsFault, TemplateFault
+from pipeline.errors import InvalidJob, SettingsFault
 from pipeline.intake import script as upstream_script
 from pipeline.job import Job, JobFiles
 from pipeline.render.context import context
+from pipeline.render.masking import mask
 from pipeline.render.shell_environment import ShellText, shell_environment
-from pipeline.render.templates import place, template_faults
+from pipeline.render.templates import at_fault, template_faults
 from pipeline.settings import Settings
 
 TEMPLATE = "sbatch/job.sh.j2"
 
 SCRIPT_LIMIT = 4 * 1024 * 1024
 """Bytes of a batch script that Slurm takes (max_script_size, slurm.conf(5))."""
-
-MASK = "********"
 
 
 @dataclass(frozen=True)
@@ -40,15 +36,6 @@ class BatchScript:
     def masked(self) -> str:
         """The script with every secret blanked out."""
         return mask(self.text, self.secrets)
-
-
-def mask(text: str, secrets: Iterable[str]) -> str:
-    """The text with every secret blanked out, also as it is spelled inside bash, JSON, and bash in JSON."""
-    for secret in sorted(set(secrets), key=len, reverse=True):
-        spellings = {secret, shell.quote(secret)}
-        for spelling in spellings | {json.dumps(one)[1:-1] for one in spellings}:
-            text = text.replace(spelling, MASK)
-    return text
 
 
 class Renderer:
@@ -72,14 +59,8 @@ class Renderer:
             InvalidJob: the script is larger than Slurm takes.
             TemplateFault: a template is missing or wrong.
         """
-        try:
+        with at_fault(TEMPLATE, job.name, job.secrets):
             text = self._environment.get_template(TEMPLATE).render(context(job, self._settings))
-        except DownstreamError as fault:
-            raise fault.about(job.name) from fault.__cause__
-        except Exception as fault:  # a template is a program and can fail in any way
-            raise TemplateFault(
-                mask(f"template {place(fault, TEMPLATE)}: {fault}", job.secrets), job=job.name
-            ) from fault
         size = len(text.encode("utf-8"))
         if size >= SCRIPT_LIMIT:
             raise InvalidJob(

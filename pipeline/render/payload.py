@@ -15,9 +15,10 @@ from jsonschema.exceptions import best_match
 
 from pipeline.errors import DownstreamError, InvalidJob, SettingsFault, TemplateFault
 from pipeline.intake import devices
-from pipeline.render.batch import BatchScript, mask
+from pipeline.render.batch import BatchScript
 from pipeline.render.json_environment import json_environment
-from pipeline.render.templates import place, template_faults
+from pipeline.render.masking import mask
+from pipeline.render.templates import at_fault, template_faults
 from pipeline.settings import Settings
 from pipeline.shipped import schema
 from pipeline.slurm import directives
@@ -70,18 +71,13 @@ class PayloadRenderer:
         variables = self.context(batch, version, user=user, home=home)
         options: Options = variables["options"]
         template = f"slurmrestd/{version}.json.j2"
-        try:
-            text = self._environment.get_template(template).render(variables)
-        except OptionFault as fault:
-            raise _at_fault(batch, fault) from None
-        except DownstreamError as fault:
-            raise fault.about(batch.name) from fault.__cause__
-        except Exception as fault:  # a template is a program and can fail in any way
-            raise TemplateFault(
-                mask(f"template {place(fault, template)}: {fault}", batch.secrets), job=batch.name
-            ) from fault
+        with at_fault(template, batch.name, batch.secrets):
+            try:
+                text = self._environment.get_template(template).render(variables)
+            except OptionFault as fault:
+                raise _who_asked(batch, fault) from None
         for option in options.left:
-            raise _at_fault(batch, _lost(option, version))
+            raise _who_asked(batch, _lost(option, version))
         return Payload(version, _document(text, template, version, batch.name), batch.secrets)
 
     def context(self, batch: BatchScript, version: str, *, user: str, home: str) -> dict[str, Any]:
@@ -125,7 +121,7 @@ def _lost(option: str, version: str) -> OptionFault:
     )
 
 
-def _at_fault(batch: BatchScript, fault: OptionFault) -> DownstreamError:
+def _who_asked(batch: BatchScript, fault: OptionFault) -> DownstreamError:
     """The fault of who asked for the option: the job, or a template."""
     value = directives.read(batch.text)[fault.option]
     if fault.option in batch.extras:

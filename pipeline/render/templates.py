@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from jinja2 import (
     nodes,
 )
 
+from pipeline.errors import DownstreamError, TemplateFault
+from pipeline.render.masking import mask
 from pipeline.shipped import folder
 
 
@@ -50,7 +53,22 @@ def _loader(site: Path | None) -> BaseLoader:
     return ChoiceLoader([*loaders, PrefixLoader({"shipped": shipped}), shipped])
 
 
-def place(fault: Exception, template: str) -> str:
+@contextmanager
+def at_fault(template: str, job: str, secrets: Iterable[str]) -> Iterator[None]:
+    """Whatever goes wrong while a template renders is told as an error of this job.
+
+    Raises:
+        TemplateFault: of everything that is no error for people already.
+    """
+    try:
+        yield
+    except DownstreamError as fault:
+        raise fault.about(job) from fault.__cause__
+    except Exception as fault:  # a template is a program and can fail in any way
+        raise TemplateFault(mask(f"template {_place(fault, template)}: {fault}", secrets), job=job) from fault
+
+
+def _place(fault: Exception, template: str) -> str:
     """The file and line of a template's fault, as far as Jinja2 tells; else the template's name."""
     frames = [
         f"{frame.filename} line {frame.lineno}"
