@@ -73,7 +73,7 @@ class Options:
         return tuple(option for option in self._values if option not in self._taken)
 
     def refuse(self, option: str, expected: str) -> NoReturn:
-        """For a value that this version has no word for: ``options.refuse("signal", "without B:")``."""
+        """For a value that this version has no word for: ``options.refuse("signal", "a name or number")``."""
         raise OptionFault(option, expected)
 
     def text(self, option: str) -> str:

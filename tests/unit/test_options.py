@@ -252,5 +252,5 @@ def test_a_file_is_where_sbatch_looks_for_it() -> None:
 
 
 def test_a_template_can_refuse() -> None:
-    with pytest.raises(OptionFault, match="--signal is not without B:"):
-        options(signal="B:10").refuse("signal", "without B:")
+    with pytest.raises(OptionFault, match="--signal is not a name or number"):
+        options(signal="B:10").refuse("signal", "a name or number")

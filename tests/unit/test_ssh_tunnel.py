@@ -117,7 +117,7 @@ def test_a_connection_that_drops_is_made_again(
 def _any_kept(transport: HttpTransport) -> bool:
     """Whether the client still takes one of its kept connections for open."""
     adapter = transport._session.get_adapter(transport._url)
-    pool = adapter.poolmanager.connection_from_url(transport._url)  # type: ignore[attr-defined]
+    pool = adapter.poolmanager.connection_from_url(transport._url)  # type: ignore[attr-defined]  # HTTPAdapter's own
     return any(connection and connection.is_connected for connection in pool.pool.queue)
 
 

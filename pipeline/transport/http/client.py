@@ -136,7 +136,7 @@ class HttpTransport:
                 headers=request.headers,
                 data=request.body or None,
                 # requests hands it on; a pair of numbers would bound connecting and reading each for itself
-                timeout=Timeout(total=left),  # type: ignore[arg-type]
+                timeout=Timeout(total=left),  # type: ignore[arg-type]  # the stubs know numbers only
                 stream=True,
                 allow_redirects=False,
             ) as reply:
