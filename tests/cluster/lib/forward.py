@@ -25,7 +25,10 @@ def listen(port: int) -> socket.socket:
 
 def reset(writer: asyncio.StreamWriter) -> None:
     """Close so that the peer sees a reset connection, as it does when a daemon is not there."""
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with contextlib.suppress(OSError):  # it was reset from its other end, and is closed already
+        writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
     writer.transport.abort()
 
 

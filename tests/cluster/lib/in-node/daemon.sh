@@ -100,7 +100,7 @@ start() {
       answers slurmd 30 port_open 6818
       ;;
     sshd)
-      launch sshd /usr/sbin/sshd -D # it insists on an absolute path
+      launch sshd /usr/sbin/sshd -D -e # it insists on an absolute path, and on syslog unless -e is there
       answers sshd 10 port_open 22
       ;;
     registry)
