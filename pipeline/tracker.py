@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pipeline.connectors.protocol import Management
 from pipeline.errors import DownstreamError, NotFound, Unavailable
 from pipeline.job import JobRef, JobStatus, Phase
+from pipeline.turns import OneForAll
 
 _log = logging.getLogger(__name__)
 
@@ -60,8 +61,7 @@ class Tracker:
         self._submitted: dict[str, tuple[float, JobStatus]] = {}
         self._left: dict[str, tuple[float, JobStatus]] = {}
         """Jobs that left the snapshot, with the time; ended ones are settled, others are not yet."""
-        self._settling = threading.Lock()
-        self._settle_fault: tuple[float, DownstreamError | None] = (float("-inf"), None)
+        self._settling = OneForAll()
 
     def snapshot(self) -> Snapshot:
         """The jobs as the cluster sees them.
@@ -83,8 +83,11 @@ class Tracker:
         return self._poll()
 
     def submitted(self, job: JobStatus) -> None:
-        """A job that was just sent is known at once."""
+        """A job that was just sent is known at once; one that was sent again may have ended."""
         with self._changed:
+            _, earlier = self._left.get(job.job_id, (0.0, job))
+            if earlier.phase is Phase.ENDED:
+                return
             self._submitted[job.job_id] = (self._clock(), job)
             if self._snapshot and job.job_id not in self._snapshot.by_id:
                 self._snapshot = Snapshot(self._snapshot.begun, {**self._snapshot.by_id, job.job_id: job})
@@ -163,23 +166,15 @@ class Tracker:
 
     def _settle(self, ref: JobRef) -> JobStatus:
         """Ask what became of this job, and of all others that left without a known end."""
-        asked = self._clock()
-        with self._settling:
+        with self._settling.turn("the cluster has not said yet how earlier jobs ended"):
             settled = self._settled(ref.job_id)
             if settled:
                 return settled
-            failed_at, fault = self._settle_fault
-            if fault and failed_at >= asked:
-                raise fault.again()  # while this one waited for its turn
             with self._changed:
                 open_ends = [job for _, job in self._left.values() if job.phase is not Phase.ENDED]
             if all(job.job_id != ref.job_id for job in open_ends):
                 open_ends.append(JobStatus(ref.name, ref.job_id, "", "", Phase.ENDED))
-            try:
-                ended = {job.job_id: job for job in self._management.ended(open_ends)}
-            except DownstreamError as fault:
-                self._settle_fault = (self._clock(), fault.again())
-                raise
+            ended = {job.job_id: job for job in self._management.ended(open_ends)}
             with self._changed:
                 known = ref.job_id in self._left
                 self._left |= {job_id: (self._clock(), job) for job_id, job in ended.items()}

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.errors import Unavailable
 from pipeline.job import JobStatus, Phase
-from pipeline.turns import Turns
+from pipeline.turns import OneForAll, Turns
 
 SETTLED_AFTER = 20
 """Seconds after which a request that was cut off is taken to have come to nothing, if Slurm has no job
@@ -50,8 +50,9 @@ class SentNames:
         """When slurmrestd was first seen to answer after it; None: not yet."""
         self._turns = Turns()
         self._lock = threading.Lock()
-        self._looking = threading.Lock()
-        self._begun = clock()
+        self._looking = OneForAll()
+        self._answered: float | None = None
+        """When slurmrestd first answered this process."""
         self._looked = float("-inf")
 
     @contextmanager
@@ -76,48 +77,48 @@ class SentNames:
             _shorten(self._cut_off)
 
     def _id_of(self, key: _Key) -> str | None:
-        if not self._must_look(key):
-            return self._ids.get(key)
-        with self._looking:
-            if not self._must_look(key):  # somebody has looked meanwhile
-                return self._ids.get(key)
-            if key in self._cut_off:
-                return self._settle(key)
-            self._look()
-        return self._ids.get(key)
+        asked = self._clock()
+        if self._must_look(key, asked):
+            with self._looking.turn("which jobs there are is not known yet, ask again"):
+                if self._must_look(key, asked):  # nobody has looked meanwhile
+                    self._look()
+        return self._found(key)
 
-    def _must_look(self, key: _Key) -> bool:
+    def _must_look(self, key: _Key, asked: float) -> bool:
         """Whether Slurm may have a job of this name that is not known here."""
         with self._lock:
             if key in self._ids:
                 return False
             if key in self._cut_off:
-                return True
+                return self._looked <= asked
             # An earlier process of this service may have sent it just before its end.
-            is_new = self._looked < self._begun + SETTLED_AFTER
+            is_new = self._answered is None or self._looked < self._answered + SETTLED_AFTER
             return is_new and self._clock() - self._looked >= _LOOK_AGAIN
 
     def _look(self) -> None:
-        begun = self._clock()
+        with self._lock:
+            waiting = [key for key, since in self._cut_off.items() if since is None]
+        self._answers()
+        answered = self._clock()
         jobs = self._jobs()
         # Of two jobs of a name the first one runs, and the other ends at once.
         jobs = sorted(jobs, key=lambda job: (job.phase is Phase.ENDED, int(job.job_id)))
         with self._lock:
+            for key in waiting:
+                self._cut_off[key] = answered
             for job in jobs:
                 if (job.owner, job.name) not in self._ids:
                     self._remember((job.owner, job.name), job.job_id)
-            self._looked = begun
+            if self._answered is None:
+                self._answered = answered
+            self._looked = answered
 
-    def _settle(self, key: _Key) -> str | None:
-        begun = self._clock()
-        self._answers()
-        answered = self._clock()
-        self._look()
+    def _found(self, key: _Key) -> str | None:
         with self._lock:
-            if key in self._ids:
-                return self._ids[key]
-            since = self._cut_off[key] = self._cut_off[key] or answered
-            if begun - since >= SETTLED_AFTER:
+            if key in self._ids or key not in self._cut_off:
+                return self._ids.get(key)
+            since = self._cut_off[key]
+            if since is not None and self._looked - since >= SETTLED_AFTER:
                 del self._cut_off[key]
                 return None
         raise Unavailable(

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
+from collections.abc import Mapping
 from typing import TypeVar
 
 from pipeline.errors import Unavailable
 from pipeline.identity import Owner
 from pipeline.settings import Settings
 from pipeline.slurm.api_versions import API_VERSIONS
-from pipeline.slurm.rest.refusals import NoSuchPath
+from pipeline.slurm.rest.refusals import GATEWAY, NoSuchPath
 from pipeline.slurm.rest.requests import Ping, RestRequest, headers
 from pipeline.transport import Limits
-from pipeline.transport.http import AnswerLost, HttpRequest, HttpTransport
+from pipeline.transport.http import HttpRequest, HttpTransport
 from pipeline.transport.ssh import Tunnel
+from pipeline.turns import OneForAll
 
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
@@ -24,8 +24,8 @@ _NOBODY = {"X-SLURM-USER-NAME": "nobody", "X-SLURM-USER-TOKEN": "none"}
 """Asks which versions there are. slurmrestd wants a token for that, and does not look at it."""
 
 _NOT_SERVED = 404
-_GATEWAY = (502, 503, 504)
-"""From a proxy in front of it: slurmrestd itself answers a ping with 200, or 500 in 22.05."""
+_NOT_FROM_IT = (*range(300, 400), 429, *GATEWAY)
+"""From a proxy in front of it: slurmrestd itself answers a ping with 200 or 401, or 500 in 22.05."""
 
 
 class Slurmrestd:
@@ -38,8 +38,7 @@ class Slurmrestd:
         self._wanted = wanted if wanted not in ("", "auto") else None
         self._limits = Limits(settings.command_timeout)
         self._version: str | None = None
-        self._failed: tuple[float, Unavailable | None] = (float("-inf"), None)
-        self._choosing = threading.Lock()
+        self._choosing = OneForAll()
         self._tunnel = tunnel
         self._http = HttpTransport(
             self.url,
@@ -55,16 +54,16 @@ class Slurmrestd:
         Raises:
             Unavailable: slurmrestd cannot be asked, or does not serve it.
         """
-        version, asked = self._version, time.monotonic()
+        version = self._version
         if version:
             return version
-        # One asks; the others wait no longer than for an answer of their own, and share its failure.
-        if not self._choosing.acquire(timeout=self._limits.seconds):
-            raise Unavailable(f"slurmrestd at {self.url}: which versions it serves is not known yet")
-        try:
-            return self._version or self._choose_since(asked)
-        finally:
-            self._choosing.release()
+        not_known = f"slurmrestd at {self.url}: which versions it serves is not known yet"
+        with self._choosing.turn(not_known, self._limits.seconds):
+            version = self._version
+            if not version:
+                self._version = version = self._choose()
+                _log.info("slurmrestd at %s: API %s", self.url, version)
+            return version
 
     def ask(self, request: RestRequest[_Answer], asker: Owner, version: str | None = None) -> _Answer:
         """Send a request in the version that is spoken.
@@ -96,26 +95,13 @@ class Slurmrestd:
 
         Without a token it says no at once, and does not bother slurmctld.
         """
-        version = self.version()
-        self._http.ask(HttpRequest("GET", Ping().path(version), {}, repeatable=True), self._limits)
+        self._ping(self.version(), {})
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
         if self._tunnel:
             self._tunnel.close()
-
-    def _choose_since(self, asked: float) -> str:
-        failed_at, fault = self._failed
-        if fault and failed_at > asked:
-            raise fault.again()
-        try:
-            self._version = version = self._choose()
-        except Unavailable as fault:
-            self._failed = (time.monotonic(), fault.again())
-            raise
-        _log.info("slurmrestd at %s: API %s", self.url, version)
-        return version
 
     def _choose(self) -> str:
         if self._wanted:
@@ -135,12 +121,12 @@ class Slurmrestd:
         return newest
 
     def _serves(self, version: str) -> bool:
-        try:
-            reply = self._http.ask(
-                HttpRequest("GET", Ping().path(version), _NOBODY, repeatable=True), self._limits
-            )
-        except AnswerLost as lost:  # not for a GET
-            raise Unavailable(str(lost)) from None
-        if reply.status in _GATEWAY:
-            raise Unavailable(f"{self.url}: HTTP {reply.status} instead of slurmrestd's answer")
-        return reply.status != _NOT_SERVED
+        return self._ping(version, _NOBODY) != _NOT_SERVED
+
+    def _ping(self, version: str, asker: Mapping[str, str]) -> int:
+        """The status of slurmrestd's answer. Raises Unavailable when it is not slurmrestd that answers."""
+        request = HttpRequest("GET", Ping().path(version), asker, repeatable=True)
+        status = self._http.ask(request, self._limits).status
+        if status in _NOT_FROM_IT:
+            raise Unavailable(f"{self.url}: HTTP {status} instead of slurmrestd's answer")
+        return status

@@ -33,7 +33,8 @@ _PARSER = range(9000, 10000)
 """slurmrestd cannot read what we sent, and passes nothing on."""
 _EPERM = 1
 """What slurmrestd of 26.05 says of a job that is to be cancelled while slurmctld is away."""
-_GATEWAY = {502, 503, 504}
+GATEWAY = {502, 503, 504}
+"""From a proxy in front of slurmrestd, which never answers so itself."""
 _SAYS_NOTHING = {"Batch job submission failed", "Unspecified error"}
 
 
@@ -86,7 +87,7 @@ def fault(reply: HttpReply, doing: str, version: str) -> DownstreamError:
     except Nonsense as nonsense:
         if reply.status in (401, 403):
             return NotAuthenticated(f"{doing}: slurmrestd: {_shown(reply)}")
-        if reply.status in _GATEWAY:
+        if reply.status in GATEWAY:
             return Unavailable(f"{doing}: HTTP {reply.status}: {_shown(reply)}")
         return Nonsense(f"{doing}: {nonsense}")
     return fault_of(errors, doing, version, reply.status)
@@ -106,7 +107,7 @@ def _kind(status: int, numbers: set[int], said: str, version: str) -> type[Downs
         return NotAllowed
     if numbers & _NOT_FOUND:
         return NotFound
-    if status in _GATEWAY or _EPERM in numbers:
+    if status in GATEWAY or _EPERM in numbers:
         return Unavailable
     # Whoever has answered with one of these has not done what was asked.
     refused = any(number in _SLURMCTLD or number in _PARSER for number in numbers)

@@ -149,6 +149,7 @@ def _connect(host: Host, login: Login, hosts: RememberedHosts, seconds: float) -
     key = private_key(login.private_key, of=login.user)
     client = paramiko.SSHClient()
     hosts.load_into(client)
+    deadline = time.monotonic() + seconds
     try:
         raw = socket.create_connection((host.address, host.port), timeout=seconds)
         # paramiko leaves Nagle's algorithm on, which costs 40 ms for each command.
@@ -158,16 +159,17 @@ def _connect(host: Host, login: Login, hosts: RememberedHosts, seconds: float) -
             # waits for it without a bound once the buffer is full.
             silence = int(host.connect_timeout * 1000)
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, silence)
+        left = max(0.1, deadline - time.monotonic())
         client.connect(
             host.address,
             port=host.port,
             username=login.user,
             pkey=key,
             sock=raw,
-            timeout=seconds,
-            banner_timeout=seconds,
-            auth_timeout=seconds,
-            channel_timeout=seconds,
+            timeout=left,
+            banner_timeout=left,
+            auth_timeout=left,
+            channel_timeout=left,
             allow_agent=False,
             look_for_keys=False,
         )

@@ -6,12 +6,15 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pipeline.errors import Unavailable
 from pipeline.transport import Completed, Limits
 from pipeline.transport.ssh.connection import Connection, Host, Login
 from pipeline.transport.ssh.keys import RememberedHosts
 from pipeline.transport.ssh.shell import CommandTimedOut, ConnectionDropped, OutputTooLarge
+from pipeline.turns import OneForAll
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +34,7 @@ class SshTransport:
         self._idle_timeout = idle_timeout
         self._hosts = RememberedHosts(host.known_hosts, host.site_known_hosts)
         self._connections: OrderedDict[Login, Connection] = OrderedDict()
-        self._connecting: dict[Login, threading.Lock] = {}
-        self._failed: dict[Login, tuple[float, Unavailable]] = {}
+        self._connecting: dict[Login, OneForAll] = {}
         self._lock = threading.Lock()
         self._handshakes = threading.BoundedSemaphore(_HANDSHAKES)
 
@@ -81,30 +83,33 @@ class SshTransport:
 
     def _take(self, login: Login, deadline: float) -> Connection:
         """The user's connection, counted as used, so that it is not closed as an idle one."""
-        asked = time.monotonic()
+        place = f"{login.user}@{self._host.address}"
+        patience = _left(deadline)
         with self._lock:
-            connecting = self._connecting.setdefault(login, threading.Lock())
-        with connecting:
-            failed_at, fault = self._failed.get(login, (0.0, None))
-            if fault and failed_at > asked:
-                raise fault.again()  # while this one waited for its turn
+            connecting = self._connecting.setdefault(login, OneForAll())
+        with connecting.turn(f"ssh: {place}: no connection within {patience:.1f} s", patience):
             with self._lock:
                 kept = self._connections.get(login)
                 if kept and kept.alive and not kept.retired:
                     self._connections.move_to_end(login)
                     kept.users += 1
                     return kept
-            try:
-                with self._handshakes:
-                    connection = Connection(self._host, login, self._hosts, _left(deadline))
-            except Unavailable as fault:
-                self._failed[login] = (time.monotonic(), fault.again())
-                raise
-            self._failed.pop(login, None)
+            with self._handshake(deadline):
+                connection = Connection(self._host, login, self._hosts, _left(deadline))
             with self._lock:
                 connection.users += 1
                 self._connections[login] = connection
             return connection
+
+    @contextmanager
+    def _handshake(self, deadline: float) -> Iterator[None]:
+        """Be one of the few who connect. Raises CommandTimedOut when others do until then."""
+        if not self._handshakes.acquire(timeout=_left(deadline)):
+            raise CommandTimedOut
+        try:
+            yield
+        finally:
+            self._handshakes.release()
 
     def _give_back(self, login: Login, connection: Connection) -> None:
         with self._lock:

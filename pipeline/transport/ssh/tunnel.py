@@ -11,6 +11,7 @@ import paramiko
 from pipeline.errors import Unavailable
 from pipeline.transport.ssh.connection import Connection, Host, Login
 from pipeline.transport.ssh.keys import RememberedHosts
+from pipeline.turns import OneForAll
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +33,7 @@ class Tunnel:
         self._hosts = RememberedHosts(host.known_hosts, host.site_known_hosts)
         self._connection: Connection | None = None
         self._lock = threading.Lock()
-        self._connecting = threading.Lock()
-        self._failed: tuple[float, Unavailable] | None = None
+        self._connecting = OneForAll()
 
     def open(self, address: str, port: int, seconds: float) -> paramiko.Channel:
         """A channel to a port that the far side connects to.
@@ -72,25 +72,14 @@ class Tunnel:
         connection.close()
 
     def _live(self, deadline: float) -> Connection:
-        """The connection. One makes it; the others wait, each for its own time, and share its failure."""
-        asked = time.monotonic()
-        if not self._connecting.acquire(timeout=max(0.0, deadline - asked)):
-            raise Unavailable(f"ssh: {self._place}: no connection within {deadline - asked:.1f} s")
-        try:
-            if self._failed and self._failed[0] > asked:
-                raise self._failed[1].again()  # while this one waited for its turn
+        """The connection, made by one for all; each waits for its own time."""
+        patience = deadline - time.monotonic()
+        with self._connecting.turn(f"ssh: {self._place}: no connection within {patience:.1f} s", patience):
             with self._lock:
                 if self._connection and self._connection.alive:
                     return self._connection
-            try:
-                connection = Connection(
-                    self._host, self._login, self._hosts, max(0.1, deadline - time.monotonic())
-                )
-            except Unavailable as fault:
-                self._failed = (time.monotonic(), fault.again())
-                raise
+            left = max(0.1, deadline - time.monotonic())
+            connection = Connection(self._host, self._login, self._hosts, left)
             with self._lock:
                 self._connection = connection
             return connection
-        finally:
-            self._connecting.release()
