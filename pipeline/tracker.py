@@ -174,12 +174,15 @@ class Tracker:
                 open_ends = [job for _, job in self._left.values() if job.phase is not Phase.ENDED]
             if all(job.job_id != ref.job_id for job in open_ends):
                 open_ends.append(JobStatus(ref.name, ref.job_id, "", "", Phase.ENDED))
-            ended = {job.job_id: job for job in self._management.ended(open_ends)}
+            known_ends, fault = self._management.ended(open_ends)
+            ended = {job.job_id: job for job in known_ends}
             with self._changed:
                 known = ref.job_id in self._left
                 self._left |= {job_id: (self._clock(), job) for job_id, job in ended.items()}
-        if ref.job_id in ended:
-            return ended[ref.job_id]
+            if ref.job_id in ended:
+                return ended[ref.job_id]
+            if fault:
+                raise fault.again()
         if known:
             raise Unavailable(
                 f"job {ref.job_id} has left the queue and its end is not recorded yet", job=ref.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from pipeline.errors import DownstreamError
 from pipeline.identity import Owner
 from pipeline.job import JobStatus
 from pipeline.render import BatchScript
@@ -33,6 +34,14 @@ class Submission(Protocol):
         ...
 
 
+class Ends(NamedTuple):
+    """What became of jobs."""
+
+    known: list[JobStatus]
+    fault: DownstreamError | None = None
+    """What kept others of them from being known; None: nothing is recorded of them."""
+
+
 class Management(Protocol):
     """What can be asked about jobs, and done with them. Safe for any number of threads.
 
@@ -44,8 +53,8 @@ class Management(Protocol):
         """Every job of this portal that is known without a search: all live ones, some ended ones."""
         ...
 
-    def ended(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
-        """What became of jobs that ``jobs`` no longer has; those that cannot be settled are left out.
+    def ended(self, jobs: Sequence[JobStatus]) -> Ends:
+        """What became of jobs that ``jobs`` no longer has, as far as it can be known now.
 
         Of a job that was never seen only name and id are filled in.
         """

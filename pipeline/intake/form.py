@@ -110,6 +110,9 @@ def _resources(nodes: int, keys: Mapping[str, str], pseudo: devices.Devices) -> 
 def _secrets(bearer: str, text: str, login: Credentials, settings: Settings) -> Iterator[str]:
     """Everything of this job that must never be shown, in every spelling it travels in."""
     yield bearer
+    token = bearer.removeprefix("Bearer ").strip()
+    if token:
+        yield token
     for value in script.secret_values(text):
         yield value
         yield value.replace("{{", "{").replace("}}", "}")

@@ -117,10 +117,13 @@ def _needed(settings: Settings) -> Iterator[str]:
 def warn_exposed(settings: Settings) -> None:
     """Say loudly when anybody on the network can submit jobs as another, or read tokens."""
     if not settings.server_key and not _is_loopback(settings.bind_address):
+        can = "can read and end the jobs of all users"
+        if settings.slurm_interface == "cli":
+            can = "can run jobs as any mapped user: bearer tokens are not verified"
         _log.warning(
-            "the service listens on %s without JARVICE_SCHED_SERVER_KEY, and bearer tokens are not "
-            "verified: whoever reaches it can run jobs as any mapped user",
+            "the service listens on %s without JARVICE_SCHED_SERVER_KEY: whoever reaches it %s",
             settings.bind_address,
+            can,
         )
     if (
         settings.slurm_interface == "http"

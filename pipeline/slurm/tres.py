@@ -35,6 +35,8 @@ def read(words: Iterable[str]) -> list[TresPerTask]:
 def of_gpus(gpus: str) -> TresPerTask:
     """What ``--gpus-per-task=[TYPE:]COUNT`` asks for, as sbatch says it. Raises ValueError likewise."""
     kind, colon, count = gpus.rpartition(":")
+    if "," in gpus or not count.isdecimal():
+        raise ValueError("[TYPE:]COUNT")
     return read([f"gres/gpu{colon}{kind}={count}"])[0]
 
 

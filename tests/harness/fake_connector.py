@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.connectors.protocol import Ends
+from pipeline.errors import DownstreamError
 from pipeline.identity import Owner
 from pipeline.job import JobRef, JobStatus, Phase
 from pipeline.render import BatchScript
@@ -40,6 +42,8 @@ class FakeConnector:
     meanwhile: Callable[[], None] = lambda: None
     """Happens while ``jobs`` is asked."""
     polls: int = 0
+    ends_fault: DownstreamError | None = None
+    """Keeps the ends of jobs that are not in ``over`` from being known."""
     asked_ends: list[list[str]] = field(default_factory=list)
     outputs: int = 0
     removed: list[str] = field(default_factory=list)
@@ -61,10 +65,10 @@ class FakeConnector:
             raise self.fault
         return answer
 
-    def ended(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
+    def ended(self, jobs: Sequence[JobStatus]) -> Ends:
         self.asked_ends.append(sorted(job.job_id for job in jobs))
         wanted = {(job.name, job.job_id) for job in jobs}
-        return [job for job in self.over if (job.name, job.job_id) in wanted]
+        return Ends([job for job in self.over if (job.name, job.job_id) in wanted], self.ends_fault)
 
     def terminate(self, job_id: str) -> None:
         self.terminated.append(job_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import jwt
 import pytest
 
 from pipeline.connectors.protocol import Management
+from pipeline.connectors.slurm import management_by_slurmrestd
 from pipeline.connectors.slurm.choice import by_slurmrestd
 from pipeline.errors import NotFound, OutOfReach, Refused, Unavailable
 from pipeline.job import JobStatus, Phase
@@ -121,10 +123,41 @@ def test_a_job_that_is_hidden_from_the_service_is_none_of_ours(
     slurm.add(8, "theirs")
     slurm.add(7, OURS)
     slurm.faults["GET job/8"] = [instead(hidden.status, hidden.body)]
-    management = connect()
-    for _ in range(2):
-        assert [job.job_id for job in management.jobs()] == ["7"]
+    assert [job.job_id for job in connect().jobs()] == ["7"]
     assert read(slurm) == ["GET job/7", "GET job/8"]
+
+
+def test_a_hidden_job_is_asked_for_again_and_seen_once_the_service_is_let_see_it(
+    connect: Connect, slurm: FakeSlurmrestd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(management_by_slurmrestd, "_HIDDEN_AGAIN", 2)
+    hidden = error(2017, "Invalid job id specified", 404)
+    for number in range(7, 12):
+        slurm.add(number, f"{OURS}{number}")
+        slurm.faults[f"GET job/{number}"] = [instead(hidden.status, hidden.body)] * 9
+    management = connect()
+    assert management.jobs() == []
+    read(slurm)
+    asked: list[str] = []
+    for _ in range(3):
+        assert management.jobs() == []
+        again = read(slurm)
+        assert len(again) == 2
+        asked += again
+    assert set(asked) == {f"GET job/{number}" for number in range(7, 12)}
+    slurm.faults.clear()
+    assert [len(management.jobs()) for _ in range(3)] == [2, 4, 5]
+
+
+def test_a_job_of_ours_that_is_hidden_for_once_is_not_lost(connect: Connect, slurm: FakeSlurmrestd) -> None:
+    mine = slurm.add(7, OURS)
+    management = connect()
+    assert [job.state for job in management.jobs()] == ["PENDING"]
+    mine.state = ["RUNNING"]
+    hidden = error(2017, "Invalid job id specified", 404)
+    slurm.faults["GET job/7"] = [instead(hidden.status, hidden.body)]
+    assert [job.state for job in management.jobs()] == ["PENDING"]
+    assert [job.state for job in management.jobs()] == ["RUNNING"]
 
 
 def test_tasks_of_arrays_are_not_asked_for(connect: Connect, slurm: FakeSlurmrestd) -> None:
@@ -178,14 +211,14 @@ def test_a_slurm_without_jobs_state_is_told(connect: Connect, slurm: FakeSlurmre
 def test_an_end_is_slurmctlds_word_while_it_has_one(connect: Connect, slurm: FakeSlurmrestd) -> None:
     slurm.add(7, OURS, state="COMPLETED")
     for asked in (RAN, NEVER_SEEN):
-        assert connect().ended([asked]) == [COMPLETED]
+        assert connect().ended([asked]).known == [COMPLETED]
     assert slurm.calls("GET slurmdb") == []
 
 
 def test_after_that_it_is_accountings_word(connect: Connect, slurm: FakeSlurmrestd) -> None:
     slurm.accounting = [FakeJob(7, OURS, "kirby", ["COMPLETED"])]
     for asked in (RAN, NEVER_SEEN):
-        assert connect().ended([asked]) == [COMPLETED]
+        assert connect().ended([asked]).known == [COMPLETED]
 
 
 @pytest.mark.parametrize("states", [["NODE_FAIL", "COMPLETED"], ["PREEMPTED", "NODE_FAIL", "COMPLETED"]])
@@ -193,12 +226,12 @@ def test_of_a_requeued_job_the_last_run_counts(
     connect: Connect, slurm: FakeSlurmrestd, states: list[str]
 ) -> None:
     slurm.accounting = [FakeJob(7, OURS, "kirby", [state]) for state in states]
-    assert connect().ended([RAN]) == [COMPLETED]
+    assert connect().ended([RAN]).known == [COMPLETED]
 
 
 def test_a_requeued_job_that_runs_again_has_not_ended(connect: Connect, slurm: FakeSlurmrestd) -> None:
     slurm.accounting = [FakeJob(7, OURS, "kirby", [state]) for state in ("NODE_FAIL", "RUNNING")]
-    assert connect().ended([RAN]) == []
+    assert connect().ended([RAN]).known == []
 
 
 @pytest.mark.parametrize("name", ["jarvice_2019-old", "interactive", NAME])
@@ -206,13 +239,13 @@ def test_another_job_with_the_same_id_is_not_the_one(
     connect: Connect, slurm: FakeSlurmrestd, name: str
 ) -> None:
     slurm.accounting = [FakeJob(7, name, "kirby", ["FAILED"])]
-    assert connect().ended([RAN]) == []
+    assert connect().ended([RAN]).known == []
     slurm.add(7, name, state="FAILED")
-    assert connect().ended([RAN]) == []
+    assert connect().ended([RAN]).known == []
 
 
 def test_a_job_that_nobody_knows_is_left_out(connect: Connect) -> None:
-    assert connect().ended([NEVER_SEEN]) == []
+    assert connect().ended([NEVER_SEEN]).known == []
 
 
 def test_while_accounting_does_not_answer_nobody_says_that_a_job_was_never_there(
@@ -220,8 +253,25 @@ def test_while_accounting_does_not_answer_nobody_says_that_a_job_was_never_there
 ) -> None:
     away = error(7000, "Unable to connect to database", 502)
     slurm.faults["GET slurmdb"] = [instead(away.status, away.body)]
-    with pytest.raises(Unavailable, match="Unable to connect to database"):
-        connect().ended([NEVER_SEEN])
+    known, fault = connect().ended([NEVER_SEEN])
+    assert known == []
+    assert isinstance(fault, Unavailable)
+    assert "Unable to connect to database" in fault.message
+
+
+def test_ends_are_read_together_in_one_commands_time_and_those_that_came_count(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    jobs = [replace(RAN, job_id=str(number), name=f"{NAME}{number}") for number in range(7, 27)]
+    for job in jobs:
+        slurm.add(int(job.job_id), f"jarvice_{job.name}", state="COMPLETED")
+    management = connect(command_timeout=1)
+    begun = time.monotonic()
+    with slurm.slow("GET job/9"):
+        known, fault = management.ended(jobs)
+    assert time.monotonic() - begun < 3
+    assert len(known) == len(jobs) - 1
+    assert isinstance(fault, Unavailable)
 
 
 # ---- what is done with jobs ----

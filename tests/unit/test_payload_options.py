@@ -163,3 +163,22 @@ def test_a_value_that_sbatch_would_not_read_is_the_callers_fault(
 ) -> None:
     with pytest.raises(InvalidJob, match=f"^JOBOBJ_DEVICES: 'sbatch_{option}={value}' is not {said}"):
         payload(version, options={option: value})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("no-requeue", "requeue"), ("exclusive", "oversubscribe"), ("mem", "mem-per-cpu")],
+)
+def test_options_that_exclude_each_other_are_told(one: str, other: str) -> None:
+    both = {one: "1" if one == "mem" else True, other: "1" if one == "mem" else True}
+    with pytest.raises(InvalidJob, match=rf"'sbatch_{other}=1?' is not compatible with --{one}"):
+        payload("v0.0.42", options=both)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [("delay-boot", "UNLIMITED", "a time that ends"), ("gpus-per-task", "a100:1,v100:2", r"\[TYPE:\]COUNT")],
+)
+def test_what_slurmrestd_has_no_word_for_is_told(option: str, value: str, said: str) -> None:
+    with pytest.raises(InvalidJob, match=f"'sbatch_{option}={value}' is not {said}"):
+        payload("v0.0.42", options={option: value})

@@ -180,7 +180,7 @@ def test_where_nobody_knows_whether_a_job_was_accepted_that_is_told(version: str
 
 
 @pytest.mark.parametrize("body", [NO_SUCH_PATH, NO_SUCH_PATH_26_05])
-@pytest.mark.parametrize("request_", [SUBMIT, JobStates(), GetJob("7"), Ping(), ReleaseJob("7")])
+@pytest.mark.parametrize("request_", [SUBMIT, JobStates(), GetJob("7", "jarvice_"), Ping(), ReleaseJob("7")])
 def test_a_version_that_is_not_served(request_: RestRequest[object], body: bytes) -> None:
     with pytest.raises(NoSuchPath):
         request_.parse(HttpReply(404, body), NEW)
@@ -327,7 +327,7 @@ def test_a_record_that_cannot_be_read_is_an_error(record: dict[str, Any]) -> Non
 
 def test_one_job_of_several_is_the_one_that_was_asked_for() -> None:
     document = {"jobs": [job(job_id=428), job()], "errors": []}
-    assert GetJob("427").parse(reply(document), NEW) == read_job(job())
+    assert GetJob("427", "jarvice_").parse(reply(document), NEW) == read_job(job())
 
 
 @pytest.mark.parametrize(
@@ -343,14 +343,14 @@ def test_one_job_of_several_is_the_one_that_was_asked_for() -> None:
 )
 def test_a_job_that_slurmctld_does_not_know(version: str, found: HttpReply) -> None:
     with pytest.raises(NotFound):
-        GetJob("7").parse(found, version)
+        GetJob("7", "jarvice_").parse(found, version)
 
 
 @pytest.mark.parametrize("version", [OLD, NEW])
 def test_a_job_while_slurmctld_is_away(version: str) -> None:
     found = reply({"jobs": [], **errors(-1, "Unspecified error", "Unable to query JobId=7")}, 500)
     with pytest.raises(Unavailable, match="Unable to query JobId=7"):
-        GetJob("7").parse(found, version)
+        GetJob("7", "jarvice_").parse(found, version)
 
 
 def test_all_that_is_known_of_a_job_without_what_is_not_set() -> None:
@@ -460,6 +460,8 @@ def test_a_job_is_ended_or_was_not_there_any_more(version: str, found: HttpReply
         (NEW, reply({"status": [], **errors(1, "Operation not permitted")}, 403), Unavailable),
         (OLD, reply(errors(1800, CONNECT, "unable to kill JobId=7 with signal 9"), 500), Unavailable),
         (OLD, reply(errors(2017, "Invalid job id specified", "unable to kill JobId=7"), 500), NotFound),
+        (NEW, HttpReply(503, b"<html>Service Unavailable</html>"), Unavailable),
+        (NEW, HttpReply(401, b"Authentication failure"), NotAuthenticated),
         (NEW, reply({"status": ["odd"], "errors": []}), Nonsense),
         (NEW, reply({"status": [{"error": "odd"}], "errors": []}), Nonsense),
         (NEW, reply({"status": 5, "errors": []}), Nonsense),
@@ -556,8 +558,8 @@ _DOCUMENTS = st.fixed_dictionaries(
 )
 _BODIES = st.binary(max_size=40) | (_DOCUMENTS | _ANY).map(lambda document: json.dumps(document).encode())
 _REQUESTS: list[RestRequest[object]] = [
-    SUBMIT, JobStates(), GetJob("7"), ShowJob("7"), AccountedJob("7"), CancelJob("7"), ReleaseJob("7"),
-    Ping(),
+    SUBMIT, JobStates(), GetJob("7", "jarvice_"), ShowJob("7"), AccountedJob("7"), CancelJob("7"),
+    ReleaseJob("7"), Ping(),
 ]  # fmt: skip
 
 
@@ -590,3 +592,18 @@ def test_no_reply_makes_anything_but_an_answer_or_an_error(body: bytes, status: 
 )
 def test_of_several_words_for_a_state_the_one_counts_that_squeue_shows(words: list[str], shown: str) -> None:
     assert read_state(words) == shown
+
+
+@pytest.mark.parametrize("request_", [CancelJob("7"), ReleaseJob("7"), GetJob("7", "jarvice_"), ShowJob("7")])
+def test_a_version_that_is_gone_is_no_answer_about_a_job(request_: RestRequest[object]) -> None:
+    with pytest.raises(NoSuchPath):
+        request_.parse(HttpReply(404, b"Unable find requested URL. Please view /openapi/v3"), NEW)
+
+
+def test_of_anothers_job_nothing_but_the_name_is_read() -> None:
+    found = {"job_id": 7, "name": "interactive", "nodes": "bgl[000x133]"}
+    document = {"jobs": [found], "errors": []}
+    assert GetJob("7", "jarvice_").parse(reply(document), NEW) is None
+    found["name"] = "jarvice_2024-x"
+    with pytest.raises(Nonsense, match="job 7"):
+        GetJob("7", "jarvice_").parse(reply(document), NEW)

@@ -12,6 +12,7 @@ from pipeline.connectors.slurm.sent_names import SETTLED_AFTER, SentNames
 from pipeline.errors import Unavailable
 from pipeline.job import JobStatus, Phase
 from tests.harness.fake_connector import Clock
+from tests.harness.waiting import eventually
 
 
 class Cluster:
@@ -215,3 +216,44 @@ def test_only_the_last_ones_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
     for number in range(5):
         names.sent("kirby", str(number), str(number))
     assert [known(names, str(number)) for number in range(5)] == [None, None, "2", "3", "4"]
+
+
+def test_a_service_that_began_while_slurmrestd_was_frozen_waits_for_what_its_predecessor_sent() -> None:
+    cluster, clock = Cluster(), Clock()
+    names = cluster.names(clock)
+    cluster.slurmrestd_is_away = True
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="away"):
+            known(names, "a")
+        clock.now += SETTLED_AFTER
+    cluster.slurmrestd_is_away = False
+    assert known(names, "b") is None
+    cluster.live = [live("a", "7")]  # it thawed and carried out what had waited
+    clock.now += SETTLED_AFTER / 2
+    assert known(names, "a") == "7"
+
+
+def test_many_names_wait_for_one_look_and_share_its_failure() -> None:
+    cluster = Cluster()
+    names = cluster.names()
+    together = threading.Barrier(8)
+
+    def slow_failure() -> list[JobStatus]:
+        cluster.looks += 1
+        eventually(lambda: len(waiting) == 8, what="all of them")
+        raise Unavailable("away")
+
+    waiting: list[int] = []
+    cluster.jobs = slow_failure  # type: ignore[method-assign]  # one that takes its time
+    names = cluster.names()
+
+    def ask(number: int) -> str:
+        together.wait(10)
+        waiting.append(number)
+        with pytest.raises(Unavailable) as fault:
+            known(names, f"a{number}")
+        return str(fault.value)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(8))) == {"away"}
+    assert cluster.looks <= 2

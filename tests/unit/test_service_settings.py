@@ -98,3 +98,17 @@ def test_tokens_that_go_unencrypted_are_warned_of(
     warn_exposed(load(environment))
     assert ("tokens go to http://mg1 unencrypted" in caplog.text) is warned
     assert bool(caplog.records) is warned
+
+
+@pytest.mark.parametrize(
+    ("environment", "can"),
+    [(SSH, "can run jobs as any mapped user"), (HTTP, "can read and end the jobs of all users")],
+)
+def test_a_service_for_anybody_on_the_network_is_warned_of(
+    environment: dict[str, str], can: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_exposed(load({**environment, "WAITRESS_BIND_ADDRESS": "0.0.0.0"}))
+    assert f"0.0.0.0 without JARVICE_SCHED_SERVER_KEY: whoever reaches it {can}" in caplog.text
+    caplog.clear()
+    warn_exposed(load({**environment, "WAITRESS_BIND_ADDRESS": "0.0.0.0", "JARVICE_SCHED_SERVER_KEY": "a:b"}))
+    assert not caplog.records

@@ -110,18 +110,18 @@ def test_a_job_whose_answer_was_lost_is_found_by_its_name(
 def test_an_end_is_accountings_word(connector: Connector, slurm: FakeSlurm) -> None:
     slurm.command("sacct", f"echo '100|kirby|CANCELLED by 2002|00:01:00|n1|jarvice_{NAME}'")
     ended = [JobStatus(NAME, "100", "kirby", "CANCELLED", Phase.ENDED, 60, ("n1",))]
-    assert connector.management.ended([LEFT]) == ended
-    assert connector.management.ended([NEVER_SEEN]) == ended
+    assert connector.management.ended([LEFT]).known == ended
+    assert connector.management.ended([NEVER_SEEN]).known == ended
 
 
 def test_an_earlier_job_with_the_same_id_is_not_the_one(connector: Connector, slurm: FakeSlurm) -> None:
     slurm.command("sacct", "echo '100|kirby|FAILED|00:01:00|n1|jarvice_2019-old'")
-    assert connector.management.ended([LEFT]) == []
+    assert connector.management.ended([LEFT]).known == []
 
 
 def test_a_job_that_accounting_still_sees_running_is_left_out(connector: Connector, slurm: FakeSlurm) -> None:
     slurm.command("sacct", f"echo '100|kirby|RUNNING|00:01:00|n1|jarvice_{NAME}'")
-    assert connector.management.ended([LEFT]) == []
+    assert connector.management.ended([LEFT]).known == []
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_without_accounting_the_jobs_own_record_counts(
     slurm.command("sacct", f"echo '{complaint}' >&2; exit 1")
     control(server).mkdir(parents=True)
     (control(server) / "exit").write_text(f"100 {code} 1000 1065\n")
-    [ended] = connector.management.ended([asked])
+    [ended] = connector.management.ended([asked]).known
     assert (ended.name, ended.job_id, ended.owner) == (NAME, "100", "kirby")
     assert (ended.state, ended.phase, ended.elapsed) == (state, Phase.ENDED, 65)
 
@@ -146,7 +146,7 @@ def test_on_a_cluster_without_accounting_a_job_without_a_record_was_killed(
 ) -> None:
     slurm.command("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
     control(server).mkdir(parents=True)
-    [ended] = connector.management.ended([LEFT])
+    [ended] = connector.management.ended([LEFT]).known
     assert (ended.state, ended.phase) == ("KILLED", Phase.ENDED)
 
 
@@ -155,15 +155,16 @@ def test_while_accounting_does_not_answer_a_missing_record_settles_nothing(
 ) -> None:
     slurm.command("sacct", "echo 'sacct: error: Connection refused' >&2; exit 1")
     control(server).mkdir(parents=True)
-    assert connector.management.ended([LEFT]) == []
+    assert connector.management.ended([LEFT]).known == []
 
 
 def test_while_accounting_does_not_answer_nobody_says_that_a_job_was_never_there(
     connector: Connector, slurm: FakeSlurm
 ) -> None:
     slurm.command("sacct", "echo 'sacct: error: Connection refused' >&2; exit 1")
-    with pytest.raises(Unavailable):
-        connector.management.ended([NEVER_SEEN])
+    known, fault = connector.management.ended([NEVER_SEEN])
+    assert known == []
+    assert isinstance(fault, Unavailable)
 
 
 def test_output_and_removal_are_the_owners(connector: Connector, server: SshServer) -> None:
@@ -192,7 +193,7 @@ def test_a_cluster_without_slurms_commands_is_told_with_the_setting(
 def test_a_requeued_job_that_runs_again_has_not_ended(connector: Connector, slurm: FakeSlurm) -> None:
     runs = [f"100|kirby|{state}|00:01:00|n1|jarvice_{NAME}" for state in ("NODE_FAIL", "RUNNING")]
     slurm.command("sacct", f"printf '%s\\n' '{runs[0]}' '{runs[1]}'")
-    assert connector.management.ended([LEFT]) == []
+    assert connector.management.ended([LEFT]).known == []
 
 
 def test_a_wrong_job_id_never_ends_the_job_of_that_name_nor_removes_its_files(
@@ -201,7 +202,7 @@ def test_a_wrong_job_id_never_ends_the_job_of_that_name_nor_removes_its_files(
     slurm.command("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
     control(server).mkdir(parents=True)
     (control(server) / "jobid").write_text("500\n")
-    assert connector.management.ended([NEVER_SEEN]) == []
+    assert connector.management.ended([NEVER_SEEN]).known == []
     connector.management.remove_files(LEFT)
     assert (control(server) / "jobid").read_text() == "500\n"
 
@@ -212,4 +213,4 @@ def test_where_accounting_answers_nobody_else_is_asked_for_a_job_that_is_not_the
     slurm.command("sacct", "exit 0")
     control(server).mkdir(parents=True)
     (control(server) / "exit").write_text("100 0 1000 1065\n")
-    assert connector.management.ended([NEVER_SEEN]) == []
+    assert connector.management.ended([NEVER_SEEN]).known == []

@@ -217,6 +217,20 @@ def test_a_server_that_is_not_there_is_told(connect: Connect) -> None:
         connect(slurmrestd_port=port).check()
 
 
+@pytest.mark.parametrize("status", [301, 429, 502, 503, 504])
+def test_a_proxy_that_answers_in_its_place_is_not_slurmrestd(
+    connect: Connect, slurm: FakeSlurmrestd, status: int
+) -> None:
+    connector = connect()
+    slurm.faults["GET ping"] = [instead(status, "<html></html>")]
+    with pytest.raises(Unavailable, match=f"HTTP {status} instead of slurmrestd's answer"):
+        connector.check()
+    connector.submission.check()
+    slurm.faults["GET ping"] = [instead(status, "<html></html>")]
+    with pytest.raises(Unavailable, match=f"HTTP {status} instead of slurmrestd's answer"):
+        connector.submission.check()
+
+
 # ---- every name once ----
 
 
@@ -252,6 +266,21 @@ def test_a_refused_job_can_be_sent_again(connect: Connect, slurm: FakeSlurmrestd
     with pytest.raises(AccountRefused, match="Invalid account"):
         submission.submit(batch, KIRBY)
     assert submission.submit(batch, KIRBY) == "100"
+
+
+def test_a_no_of_22_05_that_may_be_a_slurmctld_that_went_away_is_looked_into(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    slurm.versions = ["v0.0.38"]
+    slurm.faults["GET jobs/state"] = [instead(200, {"jobs": [], "errors": []})] * 2
+    zero_bytes = error(5005, "Zero Bytes were transmitted or received", 500)
+    slurm.faults["POST job/submit"] = [instead(zero_bytes.status, zero_bytes.body)]
+    submission = connect().submission
+    with pytest.raises(NotAuthenticated):
+        submission.submit(batch, KIRBY)
+    with pytest.raises(Unavailable, match="may still be under way"):
+        submission.submit(batch, KIRBY)
+    assert submissions(slurm) == 1
 
 
 LOST_ANSWERS = {

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.errors import NotFound, Unavailable
-from pipeline.job import JobRef, JobStatus
+from pipeline.job import JobRef, JobStatus, Phase
 from pipeline.tracker import Tracker
 from tests.harness.fake_connector import ENDED, REF, RUNS, Clock, FakeConnector
 
@@ -118,3 +118,35 @@ def test_ends_are_forgotten_after_a_while() -> None:
     tracker.snapshot()
     assert tracker.find(REF) == ENDED
     assert connector.asked_ends == [["7"], ["7"]]
+
+
+def test_an_ended_job_that_is_sent_again_stays_ended() -> None:
+    tracker, connector, clock = with_job_that_left(over=True)
+    assert tracker.find(REF) == ENDED
+    tracker.submitted(replace(RUNS, state="PENDING", phase=Phase.QUEUED))
+    connector.over = []
+    for _ in range(2):
+        assert tracker.find(REF) == ENDED
+        assert tracker.snapshot().in_phase(Phase.QUEUED) == []
+        clock.now += 5
+
+
+def test_ends_that_are_known_are_kept_when_others_are_not() -> None:
+    other = replace(RUNS, job_id="10", name="2024-10")
+    tracker, connector, clock = with_job_that_left(over=True)
+    connector.live = [other]
+    tracker.snapshot()
+    clock.now += 5
+    connector.live = []
+    connector.ends_fault = Unavailable("accounting is away")
+    with pytest.raises(Unavailable, match="accounting is away"):
+        tracker.find(JobRef(other.name, 1, "10"))
+    assert tracker.find(REF) == ENDED
+    assert connector.asked_ends == [["10", "7"]]
+
+
+def test_a_job_that_was_never_seen_is_not_denied_while_ends_cannot_be_known() -> None:
+    connector = FakeConnector([], ends_fault=Unavailable("accounting is away"))
+    tracker = Tracker(connector, interval=5, max_age=20, retention=60, clock=Clock())
+    with pytest.raises(Unavailable, match="accounting is away"):
+        tracker.find(REF)

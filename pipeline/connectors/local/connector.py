@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from pipeline.connectors.local import process
 from pipeline.connectors.local.process import Asked
+from pipeline.connectors.protocol import Ends
 from pipeline.errors import NotFound
 from pipeline.identity import Owner
 from pipeline.job import JobFiles, JobStatus, Phase
@@ -95,9 +96,9 @@ class Local:
         with self._lock:
             return [job.status(self._user) for job in self._jobs.values()]
 
-    def ended(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
+    def ended(self, jobs: Sequence[JobStatus]) -> Ends:
         """Nothing more is known of a job that was collected."""
-        return []
+        return Ends([])
 
     def terminate(self, job_id: str) -> None:
         """End the job's processes, or take it out of the queue."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pipeline.connectors.protocol import Ends
 from pipeline.connectors.slurm.cluster_host import ClusterHost
 from pipeline.connectors.slurm.owners_files import OwnersFiles
 from pipeline.errors import DownstreamError, NotFound, Unavailable
@@ -35,9 +36,10 @@ class ManagementByCommands:
         """``squeue``, once for all."""
         return self._host.ask(Squeue(self._prefix))
 
-    def ended(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
+    def ended(self, jobs: Sequence[JobStatus]) -> Ends:
         """One sacct for all of them; their own exit records where accounting has no final word."""
         settled, silence = self._from_accounting(jobs)
+        fault: DownstreamError | None = None
         for job in jobs:
             if job.job_id in settled or not (job.owner or silence):
                 continue  # a job that accounting, when it answers, does not know either was never there
@@ -45,8 +47,8 @@ class ManagementByCommands:
             if found:
                 settled[job.job_id] = found
             elif isinstance(silence, Unavailable) and not job.owner:
-                raise silence  # accounting may know it
-        return list(settled.values())
+                fault = silence  # accounting may know it
+        return Ends(list(settled.values()), fault)
 
     def terminate(self, job_id: str) -> None:
         """``scancel``, as the entry user."""

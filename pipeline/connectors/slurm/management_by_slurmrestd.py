@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import NoReturn, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, NoReturn, TypeVar
 
+from pipeline.connectors.protocol import Ends
 from pipeline.connectors.slurm.slurmrestd import Slurmrestd
-from pipeline.errors import NotAllowed, NotAuthenticated, NotFound, OutOfReach, Refused, Unavailable
+from pipeline.errors import (
+    DownstreamError,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    OutOfReach,
+    Refused,
+    Unavailable,
+)
 from pipeline.identity import Owner
 from pipeline.job import JobStatus, Phase
 from pipeline.settings import Settings
@@ -34,6 +44,9 @@ _Answer = TypeVar("_Answer")
 _AT_A_TIME = 8
 """Single jobs that are asked for at the same time; slurmrestd has 20 threads by default."""
 
+_HIDDEN_AGAIN = 20
+"""Hidden jobs that a poll asks for again: the service's user may have been let see them."""
+
 _JOB_IDS = range(1, 2**32)
 _ENDING = ("COMPLETING", "STAGE_OUT", "SIGNALING")
 
@@ -54,7 +67,9 @@ class ManagementBySlurmrestd:
         self._prefix = settings.job_name_prefix
         self._patience = settings.command_timeout
         self._records: dict[str, JobRecord | None] = {}
-        """By id; None: a job that is not this portal's."""
+        """By id; None: a job that is not this portal's, or hidden."""
+        self._hidden: dict[str, None] = {}
+        """Ids of jobs that PrivateData hides now, the one that was asked for longest ago first."""
         self._polling = threading.Lock()
         self._pool = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="slurmrestd")
 
@@ -64,16 +79,22 @@ class ManagementBySlurmrestd:
             deadline = time.monotonic() + self._patience
             states = self._ask(JobStates())
             self._records = {job_id: job for job_id, job in self._records.items() if job_id in states}
+            self._hidden = {job_id: None for job_id in self._hidden if job_id in states}
+            again = itertools.islice(self._hidden, _HIDDEN_AGAIN)
             news = [job_id for job_id, state in states.items() if self._is_news(job_id, state)]
-            self._read(news, deadline - time.monotonic())
+            self._read(list(dict.fromkeys([*news, *again])), deadline - time.monotonic())
             now = time.time()
             found = [job.status(self._prefix, now) for job in self._records.values() if job]
         return [job for job in found if job]
 
-    def ended(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
+    def ended(self, jobs: Sequence[JobStatus]) -> Ends:
         """Each one's own record, or its accounting record when slurmctld has forgotten it."""
-        found = [self._end_of(job) for job in jobs]
-        return [job for job in found if job]
+        asked = {self._pool.submit(self._end_of, job): job for job in jobs}
+        done, left = self._wait(asked, self._patience)
+        faults = _faults(done)
+        found = [future.result() for future in done if not future.exception()]
+        late = Unavailable(f"slurmrestd: the ends of {len(left)} of {len(asked)} jobs are not read yet")
+        return Ends([job for job in found if job], faults[0] if faults else late if left else None)
 
     def terminate(self, job_id: str) -> None:
         """``DELETE job``; its answer does not tell, so the job is looked at after it."""
@@ -128,35 +149,38 @@ class ManagementBySlurmrestd:
 
     def _read(self, job_ids: Iterable[str], seconds: float) -> None:
         """Read single jobs. Raises Unavailable when there are too many for now: the next poll goes on."""
-        asked = {self._pool.submit(self._look_up, job_id): job_id for job_id in job_ids}
-        done, left = wait(asked, timeout=max(0.1, seconds))
-        for future in left:
-            future.cancel()
-        faults = []
+        asked = {self._pool.submit(self._ask, GetJob(job_id, self._prefix)): job_id for job_id in job_ids}
+        done, left = self._wait(asked, seconds)
         for future in done:
-            fault = future.exception()
-            if fault:
-                faults.append(fault)
-            else:
-                self._records[asked[future]] = future.result()
-        if faults:
-            raise faults[0]
+            job_id, fault = asked[future], future.exception()
+            if not fault:
+                self._hidden.pop(job_id, None)
+                self._records[job_id] = future.result()
+            elif isinstance(fault, NotFound):  # jobs/state shows ids of jobs that PrivateData hides
+                self._hidden.pop(job_id, None)
+                self._hidden[job_id] = None
+                self._records.setdefault(job_id, None)
+        for other in _faults(done):
+            if not isinstance(other, NotFound):
+                raise other
         if left:
             raise Unavailable(f"slurmrestd: {len(left)} of {len(asked)} new jobs are not read yet")
 
-    def _look_up(self, job_id: str) -> JobRecord | None:
-        """A job if it is ours. jobs/state shows ids of jobs that PrivateData hides: those are not."""
-        try:
-            record = self._ask(GetJob(job_id))
-        except NotFound:
-            return None
-        return record if record.status(self._prefix, 0) else None
+    def _wait(
+        self, asked: Iterable[Future[_Answer]], seconds: float
+    ) -> tuple[list[Future[_Answer]], list[Future[_Answer]]]:
+        """Who has an answer in time, and who has not and is called off."""
+        done, left = wait(asked, timeout=max(0.1, seconds))
+        for future in left:
+            future.cancel()
+        return list(done), list(left)
 
     def _end_of(self, asked: JobStatus) -> JobStatus | None:
         if int(asked.job_id) not in _JOB_IDS:
             return None
         try:
-            jobs = self._of_name(asked.name, [self._ask(GetJob(asked.job_id))])
+            record = self._ask(GetJob(asked.job_id, self._prefix))
+            jobs = self._of_name(asked.name, [record] if record else [])
         except NotFound:
             jobs = []
         jobs = jobs or self._of_name(asked.name, self._ask(AccountedJob(asked.job_id)))
@@ -189,3 +213,15 @@ class ManagementBySlurmrestd:
             raise Unavailable(_UNFIT) from None
         except AnswerLost as lost:
             raise Unavailable(str(lost)) from None
+
+
+def _faults(done: Iterable[Future[Any]]) -> list[DownstreamError]:
+    """What went wrong, of what can; anything else is a fault of ours."""
+    faults = []
+    for future in done:
+        fault = future.exception()
+        if isinstance(fault, DownstreamError):
+            faults.append(fault)
+        elif fault:
+            raise fault
+    return faults

@@ -24,7 +24,9 @@ from pipeline.transport import HttpReply
 
 _NOT_AUTHENTICATED = {1007}
 _ZERO_BYTES = 5005
-"""What slurmrestd of 22.05 says, with v0.0.38 and older, of a token that slurmctld did not take."""
+"""What slurmrestd of 22.05 says of a token that slurmctld did not take, and of a slurmctld that went away."""
+ZERO_BYTES_UNTIL = "v0.0.38"
+"""The last version of the API whose "no" to a token may be something else as well."""
 _NOT_ALLOWED = {2002, 2010, 6010}
 _NOT_FOUND = {2017, 9003}
 """slurmctld knows no such job; slurmdbd of 22.05 has found nothing."""
@@ -100,7 +102,7 @@ def fault_of(errors: list[RestError], doing: str, version: str, status: int) -> 
 
 
 def _kind(status: int, numbers: set[int], said: str, version: str) -> type[DownstreamError]:
-    old = version <= "v0.0.38"
+    old = version <= ZERO_BYTES_UNTIL
     if status in (401, 511) or numbers & _NOT_AUTHENTICATED or (old and _ZERO_BYTES in numbers):
         return NotAuthenticated
     if numbers & _NOT_ALLOWED:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from pipeline.errors import Nonsense, NotFound, Unavailable
 from pipeline.identity import Owner
+from pipeline.slurm.commands import our_name
 from pipeline.slurm.rest.records import JobRecord, read_accounted, read_job, read_state
 from pipeline.slurm.rest.refusals import RestError, document, errors_of, fault, fault_of, objects
 from pipeline.slurm.submission import Unsettled
@@ -131,12 +132,20 @@ class _OneJob(_WithoutBody):
         return f"/slurm/{version}/job/{self.job_id}"
 
 
+@dataclass(frozen=True)
 class GetJob(_OneJob):
-    """One job that slurmctld knows."""
+    """One job that slurmctld knows, and whose name has the prefix."""
 
-    def parse(self, reply: HttpReply, version: str) -> JobRecord:
-        """The job. Raises NotFound, of one that slurmctld does not know any more too."""
-        return read_job(_one_job(reply, self.job_id, version))
+    prefix: str
+
+    def parse(self, reply: HttpReply, version: str) -> JobRecord | None:
+        """The job; None when it is another's, of which nothing but the name is read.
+
+        Raises:
+            NotFound: slurmctld does not know it, does not know it any more, or hides it.
+        """
+        job = _one_job(reply, self.job_id, version)
+        return None if our_name(str(job.get("name")), self.prefix) is None else read_job(job)
 
 
 class ShowJob(_OneJob):
@@ -171,24 +180,17 @@ class AccountedJob(_WithoutBody):
         return [read_accounted(job) for job in jobs]
 
 
-@dataclass(frozen=True)
-class CancelJob(_WithoutBody):
+class CancelJob(_OneJob):
     """End a job. Up to v0.0.41 the answer is 200 whatever happened: look at the job's state after it."""
 
-    job_id: str
     method: ClassVar[str] = "DELETE"
-
-    def path(self, version: str) -> str:
-        """The path in this version."""
-        return f"/slurm/{version}/job/{self.job_id}"
 
     def parse(self, reply: HttpReply, version: str) -> None:
         """Raises what Slurm said, as far as it says anything; an ended or unknown job is no error."""
         doing = f"slurmrestd: cancelling job {self.job_id}"
-        found = document(reply)
-        if reply.status != 200 or errors_of(found):
+        if reply.status != 200 or errors_of(document(reply)):
             raise fault(reply, doing, version)
-        for each in objects(found, "status"):
+        for each in objects(document(reply), "status"):
             error = each.get("error") or {}
             if not isinstance(error, dict):
                 raise Nonsense(f"{doing}: HTTP {reply.status} with an error that is {error!r}")
@@ -198,16 +200,10 @@ class CancelJob(_WithoutBody):
                 raise fault_of([said], doing, version, reply.status)
 
 
-@dataclass(frozen=True)
-class ReleaseJob:
+class ReleaseJob(_OneJob):
     """Release a held job."""
 
-    job_id: str
     method: ClassVar[str] = "POST"
-
-    def path(self, version: str) -> str:
-        """The path in this version."""
-        return f"/slurm/{version}/job/{self.job_id}"
 
     def body(self) -> bytes:
         """What becomes of it."""

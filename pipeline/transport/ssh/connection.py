@@ -69,7 +69,9 @@ class Connection:
     """A connection that is open until it is closed or drops."""
 
     def __init__(self, host: Host, login: Login, hosts: RememberedHosts, patience: float) -> None:
-        """Connect and log in, in ``patience`` seconds where the host's ``connect_timeout`` is longer.
+        """Connect in ``patience`` seconds where the host's ``connect_timeout`` is longer; then log in.
+
+        Logging in may take what connecting has left of that time.
 
         Raises:
             Unavailable: says what failed: the network, the host key, the login.
