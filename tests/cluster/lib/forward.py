@@ -14,6 +14,9 @@ import sys
 
 CLONE_NEWNET = 0x40000000
 
+# Nothing else of asyncio keeps a task whose client sends no more; its other side would stay open for ever.
+kept: set["asyncio.Task[None]"] = set()
+
 
 def listen(port: int) -> socket.socket:
     listener = socket.socket()
@@ -47,19 +50,22 @@ async def forward(
     except OSError:
         reset(client_writer)
         return
-    for writer in (client_writer, server_writer):
-        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     pumps = [
         asyncio.ensure_future(pump(client_reader, server_writer)),
         asyncio.ensure_future(pump(server_reader, client_writer)),
     ]
+    kept.update(pumps)
     try:
+        for writer in (client_writer, server_writer):
+            writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await asyncio.gather(*pumps)
     except OSError:  # one side was reset: so is the other
         for task in pumps:
             task.cancel()
         reset(client_writer)
         reset(server_writer)
+    finally:
+        kept.difference_update(pumps)
     for writer in (client_writer, server_writer):
         with contextlib.suppress(OSError):
             writer.close()
