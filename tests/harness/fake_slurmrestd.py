@@ -18,7 +18,7 @@ KEY = "the key that this slurmrestd and its tokens share, 32 bytes or more"
 _PATH = re.compile(r"/(slurm|slurmdb)/(v0\.0\.\d+)/([a-z]+(?:/[a-z]+)?)(?:/(\d+))?(?:\?(.*))?")
 
 
-def token(user: str, *, claim: str = "sun", lifetime: float = 600, **claims: object) -> str:
+def token(user: str, *, claim: str = "sun", lifetime: float = 86400, **claims: object) -> str:
     """A token as ``scontrol token`` makes it."""
     return jwt.encode({claim: user, "exp": int(time.time() + lifetime), **claims}, KEY, algorithm="HS256")
 

@@ -32,9 +32,11 @@ def until_told(then: str) -> str:
     return script(f'echo begun; until [ -e "${{0%/*}}/go" ]; do sleep 0.1; done; {then}')
 
 
-def tell(interface: Interface, job: Sent) -> None:
-    """Let that script go on."""
-    interface.cluster.run("touch", f"{interface.control(job.name)}/go")
+def tell(interface: Interface, job: Sent, user: str = "kirby") -> None:
+    """Let that script go on, once there is its control folder: a running job may not have it yet."""
+    control = interface.control(job.name, user)
+    go = f"[ -d {control} ] && touch {control}/go && echo told || true"
+    eventually(lambda: interface.cluster.run("bash", "-c", go).strip(), what=f"the folder {control}")
 
 
 def ended_in_slurm(cluster: Cluster, job: Sent) -> None:

@@ -30,7 +30,7 @@ def by_task(first: str, other: str) -> str:
 ENDINGS: dict[str, Ending] = {
     "the first task fails": Ending(by_task("exit 3", "exit 0"), 1, "FAILED", nodes=2),
     "another task fails after the first has succeeded": Ending(
-        by_task("exit 0", "sleep 2; exit 5"), 0, "COMPLETED", nodes=2
+        by_task("exit 0", 'until [ -e "${0%/*}/exit" ]; do sleep 0.1; done; exit 5'), 0, "COMPLETED", nodes=2
     ),
     "another task fails early, the first would go on": Ending(
         by_task("sleep 300", "exit 5"), 1, "FAILED", nodes=2

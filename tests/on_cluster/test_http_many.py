@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,8 @@ from tests.on_cluster.outage import away
 JOBS = 500
 AT_A_TIME = 8
 USERS = ("kirby", "mario", "dovahkiin")
-APP = "many"
-"""What the names of these jobs have in them."""
+APP = f"many{secrets.token_hex(3)}"
+"""What the names of these jobs, and of no earlier ones, have in them."""
 
 
 @pytest.fixture

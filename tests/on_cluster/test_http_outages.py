@@ -123,14 +123,19 @@ def test_a_submission_whose_answer_is_lost_is_found_again(
 
 
 def test_a_submission_to_a_frozen_slurmctld_is_found_again(service: Service, cluster: Cluster) -> None:
-    args = held()
-    cluster.daemon("slurmctld", "freeze")
-    try:
-        cut_off = service.post("/submit", args)
-    finally:
-        cluster.daemon("slurmctld", "thaw")
-    assert cut_off.status_code == 503
-    assert "whether the job was accepted is not known yet, ask again" in cut_off.json()["error"]
+    def cut_off() -> dict[str, Any] | None:
+        """A submission of which slurmctld has not answered; not one that looked for the name before."""
+        service.submit(held())
+        args = held()
+        cluster.daemon("slurmctld", "freeze")
+        try:
+            reply = service.post("/submit", args)
+        finally:
+            cluster.daemon("slurmctld", "thaw")
+        assert reply.status_code == 503
+        return args if "whether the job was accepted is not known yet" in reply.json()["error"] else None
+
+    args = eventually(cut_off, seconds=120, what="a submission that was cut off")
     job_id = until_taken(service, args)
     assert cluster.jobs(args["name"]) == [(job_id, "kirby")]
 

@@ -55,8 +55,12 @@ def test_an_exit_status_comes_with_the_last_10_000_lines(service: Service) -> No
 
 
 def peak_memory(pid: int) -> int:
-    """The most bytes of memory that a process has used so far."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
+    """The most bytes of memory that a process has used so far; 0 of one that has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0
+    for line in status.splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     return 0

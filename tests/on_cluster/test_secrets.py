@@ -136,7 +136,10 @@ def everything_that_shows(
         assert control.stat().st_mode & 0o777 == mode, "the scripts in it hold passwords"
         assert not _readable_for(cluster, "mario", interface.control(job.name))
         replies.append(service.post("/events", job.ref))
-        assert service.exit_of(job).output == "done\n" or not interface.shows_output
+        ended = service.exit_of(job)
+        assert ended.code == 0
+        if interface.shows_output:
+            assert ended.output == "done\n"
         replies.append(service.post("/exitstatus", job.ref))
     for wrong in wrong_forms(good):
         replies.append(service.post("/submit", wrong))

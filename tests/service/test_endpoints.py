@@ -70,8 +70,9 @@ def test_running_and_queued_are_lists_of_name_and_id(local: Service, job: Sent) 
 
 
 def test_a_job_is_queued_or_running_as_soon_as_it_is_submitted(local: Service) -> None:
-    sent = local.submit(form(script("sleep 0.3")))
+    sent = local.submit(form(script("sleep 60")))
     assert sent.name in local.queued() | local.running()
+    assert local.post("/terminate", sent.ref).ok
     local.exit_of(sent)
 
 

@@ -53,7 +53,6 @@ def test_a_job_from_its_submission_to_its_end(service: Service, slurm: FakeSlurm
     ended = service.exit_of(sent, seconds=10)
     assert (ended.code, ended.state) == (-15, "CANCELLED")
     assert ended.output.startswith("<< the job's output cannot be read: ")
-    assert not slurm.calls("GET jobs/state/")
     assert {asked.what for asked in slurm.calls("GET jobs")} == {"GET jobs/state"}
 
 

@@ -264,15 +264,15 @@ def test_an_answer_that_stops_half_way_is_given_up_in_the_same_time(
     connect: Connect, server: HttpServer
 ) -> None:
     def half(connection: socket.socket) -> bool:
-        server.over.wait(0.5)
+        server.over.wait(1.0)
         reply(b"half", length=8)(connection)
         return server.stall(connection)
 
     server.reactions = [half]
     begun = time.monotonic()
-    with pytest.raises(AnswerLost, match=r"no answer within 0\.6 s"):
-        connect().ask(POST, Limits(seconds=0.6))
-    assert time.monotonic() - begun < 0.9
+    with pytest.raises(AnswerLost, match=r"no answer within 1\.2 s"):
+        connect().ask(POST, Limits(seconds=1.2))
+    assert time.monotonic() - begun < 2.0
 
 
 def test_a_port_that_takes_no_connection_is_given_up_in_time(connect: Connect) -> None:

@@ -24,8 +24,8 @@ def whoami(transport: SshTransport, user: str = "kirby") -> str:
     return transport.run(Login(user, KEY), "echo $USER", LIMITS).text().strip()
 
 
-def live_after(server: SshServer, count: int) -> bool:
-    return eventually(lambda: len(server.live()) == count, seconds=5, what=f"{count} connections", pause=0.01)
+def live_after(server: SshServer, count: int) -> None:
+    eventually(lambda: len(server.live()) == count, seconds=5, what=f"{count} connections", pause=0.01)
 
 
 def test_a_connection_is_kept_for_the_next_command(connect: Connect, server: SshServer) -> None:
@@ -130,11 +130,11 @@ def test_there_are_never_more_connections_than_allowed(connect: Connect, server:
     transport = connect(max_connections=3)
     for number in range(8):
         assert whoami(transport, f"u{number}") == f"u{number}"
-    assert live_after(server, 3)
+    live_after(server, 3)
     with ThreadPoolExecutor(8) as pool:
         users = [f"u{number % 8}" for number in range(40)]
         assert list(pool.map(lambda user: whoami(transport, user), users)) == users
-    assert live_after(server, 3)
+    live_after(server, 3)
 
 
 def test_the_longest_idle_goes_first(connect: Connect, server: SshServer) -> None:
@@ -162,4 +162,4 @@ def test_closing_closes_every_connection(connect: Connect, server: SshServer) ->
     whoami(transport, "u1")
     whoami(transport, "u2")
     transport.close()
-    assert live_after(server, 0)
+    live_after(server, 0)
