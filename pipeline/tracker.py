@@ -86,7 +86,7 @@ class Tracker:
         """A job that was just sent is known at once; one that was sent again may have ended."""
         with self._changed:
             _, earlier = self._left.get(job.job_id, (0.0, job))
-            if earlier.phase is Phase.ENDED:
+            if earlier.phase is Phase.ENDED and earlier.name == job.name:
                 return
             self._submitted[job.job_id] = (self._clock(), job)
             if self._snapshot and job.job_id not in self._snapshot.by_id:
@@ -100,7 +100,12 @@ class Tracker:
             Unavailable: what became of it cannot be known now.
         """
         job = self.snapshot().by_id.get(ref.job_id) or self._settled(ref.job_id)
-        job = job or self._settle(ref)
+        try:
+            job = job or self._settle(ref)
+        except DownstreamError:
+            job = self._settled(ref.job_id)  # what failed may have been about others
+            if not job:
+                raise
         if job.name != ref.name:
             raise NotFound(f"job {ref.job_id} is not {ref.name}", job=ref.name)
         return job
@@ -171,10 +176,10 @@ class Tracker:
             if settled:
                 return settled
             with self._changed:
-                open_ends = [job for _, job in self._left.values() if job.phase is not Phase.ENDED]
-            if all(job.job_id != ref.job_id for job in open_ends):
-                open_ends.append(JobStatus(ref.name, ref.job_id, "", "", Phase.ENDED))
-            known_ends, fault = self._management.ended(open_ends)
+                open_ends = {id_: job for id_, (_, job) in self._left.items() if job.phase is not Phase.ENDED}
+            never_seen = JobStatus(ref.name, ref.job_id, "", "", Phase.ENDED)
+            asked = open_ends.pop(ref.job_id, never_seen)  # the first, should time run out
+            known_ends, fault = self._management.ended([asked, *open_ends.values()])
             ended = {job.job_id: job for job in known_ends}
             with self._changed:
                 known = ref.job_id in self._left

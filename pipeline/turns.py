@@ -63,5 +63,6 @@ class OneForAll:
                 self._last = fault.again()
                 self._failures += 1
                 raise
+            self._last = None
         finally:
             self._asking.release()

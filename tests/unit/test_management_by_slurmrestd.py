@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,8 +157,54 @@ def test_a_job_of_ours_that_is_hidden_for_once_is_not_lost(connect: Connect, slu
     mine.state = ["RUNNING"]
     hidden = error(2017, "Invalid job id specified", 404)
     slurm.faults["GET job/7"] = [instead(hidden.status, hidden.body)]
-    assert [job.state for job in management.jobs()] == ["PENDING"]
+    for _ in range(2):
+        assert [job.state for job in management.jobs()] == ["RUNNING"]
+
+
+def test_the_end_of_a_job_of_ours_that_is_hidden_is_not_missed(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    mine = slurm.add(7, OURS, state="RUNNING")
+    management = connect()
     assert [job.state for job in management.jobs()] == ["RUNNING"]
+    mine.state = ["COMPLETED"]
+    hidden = error(2017, "Invalid job id specified", 404)
+    slurm.faults["GET job/7"] = [instead(hidden.status, hidden.body)] * 9
+    slurm.accounting = [FakeJob(7, OURS, "kirby", ["COMPLETED"])]
+    assert management.jobs() == []
+    assert management.ended([RAN]).known == [COMPLETED]
+
+
+@pytest.mark.parametrize("answers", ["late", "with a fault"])
+def test_no_poll_fails_over_a_job_that_is_hidden(
+    connect: Connect, slurm: FakeSlurmrestd, monkeypatch: pytest.MonkeyPatch, answers: str
+) -> None:
+    monkeypatch.setattr(management_by_slurmrestd, "_GLANCE", 0.2)
+    hidden = error(2017, "Invalid job id specified", 404)
+    slurm.add(8, "theirs")
+    slurm.add(7, OURS)
+    slurm.faults["GET job/8"] = [instead(hidden.status, hidden.body)]
+    management = connect()
+    assert len(management.jobs()) == 1
+    if answers == "late":
+        with slurm.slow("GET job/8"):
+            assert len(management.jobs()) == 1
+    else:
+        slurm.faults["GET job/8"] = [instead(500, {"jobs": [], "errors": [{"error_number": -1}]})]
+        assert len(management.jobs()) == 1
+    assert len(management.jobs()) == 1
+
+
+def test_polls_do_not_wait_for_accounting(connect: Connect, slurm: FakeSlurmrestd) -> None:
+    management = connect()
+    gone = [replace(RAN, job_id=str(number), name=f"{NAME}{number}") for number in range(7, 27)]
+    with slurm.slow("GET slurmdb") as go_on, ThreadPoolExecutor(1) as pool:
+        ends = pool.submit(management.ended, gone)
+        eventually(lambda: len(slurm.calls("GET slurmdb")) == 8, seconds=5, what="eight that wait")
+        slurm.add(100, OURS)
+        assert [job.job_id for job in management.jobs()] == ["100"]
+        go_on.set()
+        assert ends.result(10).known == []
 
 
 def test_tasks_of_arrays_are_not_asked_for(connect: Connect, slurm: FakeSlurmrestd) -> None:

@@ -23,7 +23,7 @@ from pipeline.errors import (
 from pipeline.job import JobStatus, Phase
 from pipeline.slurm.api_versions import API_VERSIONS
 from pipeline.slurm.rest.records import read_accounted, read_job, read_state
-from pipeline.slurm.rest.refusals import NoSuchPath
+from pipeline.slurm.rest.refusals import NoSuchPath, ZeroBytes
 from pipeline.slurm.rest.requests import (
     AccountedJob,
     CancelJob,
@@ -110,7 +110,7 @@ CWD = "Job cannot be submitted without the current working directory specified."
         (NEW, 500, errors(6010, "Rejecting authentication of user nobody"), NotAllowed, "user nobody"),
         (MIDDLE, 511, errors(1007, "Protocol authentication error"), NotAuthenticated, "authentication"),
         (NEW, 511, errors(1007, "Protocol authentication error"), NotAuthenticated, "authentication"),
-        (OLD, 500, old_errors(5005, "Zero Bytes were transmitted or received"), NotAuthenticated, "Zero"),
+        (OLD, 500, old_errors(5005, "Zero Bytes were transmitted or received"), ZeroBytes, "Zero"),
         (
             MIDDLE,
             500,

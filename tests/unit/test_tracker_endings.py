@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
+from pipeline.connectors.protocol import Ends
 from pipeline.errors import NotFound, Unavailable
 from pipeline.job import JobRef, JobStatus, Phase
 from pipeline.tracker import Tracker
 from tests.harness.fake_connector import ENDED, REF, RUNS, Clock, FakeConnector
+from tests.harness.waiting import eventually
 
 
 def with_job_that_left(over: bool) -> tuple[Tracker, FakeConnector, Clock]:
@@ -150,3 +155,38 @@ def test_a_job_that_was_never_seen_is_not_denied_while_ends_cannot_be_known() ->
     tracker = Tracker(connector, interval=5, max_age=20, retention=60, clock=Clock())
     with pytest.raises(Unavailable, match="accounting is away"):
         tracker.find(REF)
+
+
+def test_who_waits_while_another_job_cannot_be_settled_has_its_own_end() -> None:
+    other = replace(RUNS, job_id="10", name="2024-10")
+    tracker, connector, clock = with_job_that_left(over=True)
+    connector.live = [other]
+    tracker.snapshot()
+    clock.now += 5
+    connector.live = []
+    connector.ends_fault = Unavailable("accounting is away")
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(jobs: Sequence[JobStatus]) -> Ends:
+        asked.set()
+        go_on.wait(5)
+        return FakeConnector.ended(connector, jobs)
+
+    connector.ended = slow  # type: ignore[method-assign]  # one that takes its time
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(tracker.find, JobRef(other.name, 1, "10"))
+        asked.wait(5)
+        second = pool.submit(tracker.find, REF)
+        eventually(second.running, seconds=5, what="the second one")
+        go_on.set()
+        assert second.result(5) == ENDED
+        with pytest.raises(Unavailable, match="accounting is away"):
+            first.result(5)
+
+
+def test_an_id_that_slurm_gives_again_is_a_new_job() -> None:
+    tracker, _, _ = with_job_that_left(over=True)
+    assert tracker.find(REF) == ENDED
+    new = replace(RUNS, name="2024-new")
+    tracker.submitted(new)
+    assert tracker.find(JobRef(new.name, 1, "7")) == new

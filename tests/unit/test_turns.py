@@ -69,3 +69,14 @@ def test_who_asks_after_a_failure_asks_for_itself() -> None:
         raise Unavailable("away")
     with one_for_all.turn("not known"):
         pass
+
+
+def test_a_failure_is_not_handed_on_once_another_has_succeeded() -> None:
+    one_for_all = OneForAll()
+    with pytest.raises(Unavailable), one_for_all.turn("not known"):
+        raise Unavailable("away")
+    with one_for_all.turn("not known"):
+        pass
+    one_for_all._failures += 1  # as it is for one that has waited since before the failure
+    with one_for_all.turn("not known"):
+        pass

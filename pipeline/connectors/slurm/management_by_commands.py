@@ -43,7 +43,11 @@ class ManagementByCommands:
         for job in jobs:
             if job.job_id in settled or not (job.owner or silence):
                 continue  # a job that accounting, when it answers, does not know either was never there
-            found = self._from_record(job, killed_without=isinstance(silence, NoAccounting))
+            try:
+                found = self._from_record(job, killed_without=isinstance(silence, NoAccounting))
+            except DownstreamError as hidden:
+                fault = hidden
+                continue
             if found:
                 settled[job.job_id] = found
             elif isinstance(silence, Unavailable) and not job.owner:

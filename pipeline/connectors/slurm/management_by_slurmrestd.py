@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any, NoReturn, TypeVar
 
 from pipeline.connectors.protocol import Ends
@@ -47,6 +48,9 @@ _AT_A_TIME = 8
 _HIDDEN_AGAIN = 20
 """Hidden jobs that a poll asks for again: the service's user may have been let see them."""
 
+_GLANCE = 1.0
+"""Seconds for that, at the most."""
+
 _JOB_IDS = range(1, 2**32)
 _ENDING = ("COMPLETING", "STAGE_OUT", "SIGNALING")
 
@@ -72,6 +76,8 @@ class ManagementBySlurmrestd:
         """Ids of jobs that PrivateData hides now, the one that was asked for longest ago first."""
         self._polling = threading.Lock()
         self._pool = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="slurmrestd")
+        self._pool_of_ends = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="slurmdbd")
+        """Of its own: polls do not wait for accounting."""
 
     def jobs(self) -> list[JobStatus]:
         """``jobs/state``, and single jobs only where it has something new: never the list of all jobs."""
@@ -80,17 +86,18 @@ class ManagementBySlurmrestd:
             states = self._ask(JobStates())
             self._records = {job_id: job for job_id, job in self._records.items() if job_id in states}
             self._hidden = {job_id: None for job_id in self._hidden if job_id in states}
-            again = itertools.islice(self._hidden, _HIDDEN_AGAIN)
+            again = list(itertools.islice(self._hidden, _HIDDEN_AGAIN))
             news = [job_id for job_id, state in states.items() if self._is_news(job_id, state)]
-            self._read(list(dict.fromkeys([*news, *again])), deadline - time.monotonic())
+            self._read(news, states, deadline - time.monotonic())
+            self._look_again(again, states, min(_GLANCE, deadline - time.monotonic()))
             now = time.time()
             found = [job.status(self._prefix, now) for job in self._records.values() if job]
         return [job for job in found if job]
 
     def ended(self, jobs: Sequence[JobStatus]) -> Ends:
         """Each one's own record, or its accounting record when slurmctld has forgotten it."""
-        asked = {self._pool.submit(self._end_of, job): job for job in jobs}
-        done, left = self._wait(asked, self._patience)
+        asked = [self._pool_of_ends.submit(self._end_of, job) for job in jobs]
+        done, left = _wait(asked, self._patience)
         faults = _faults(done)
         found = [future.result() for future in done if not future.exception()]
         late = Unavailable(f"slurmrestd: the ends of {len(left)} of {len(asked)} jobs are not read yet")
@@ -139,7 +146,8 @@ class ManagementBySlurmrestd:
 
     def close(self) -> None:
         """End the threads. The connections are closed by the submission."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._pool_of_ends):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _is_news(self, job_id: str, state: str) -> bool:
         if job_id not in self._records:
@@ -147,33 +155,43 @@ class ManagementBySlurmrestd:
         known = self._records[job_id]
         return known is not None and known.state != state
 
-    def _read(self, job_ids: Iterable[str], seconds: float) -> None:
+    def _read(self, job_ids: Sequence[str], states: Mapping[str, str], seconds: float) -> None:
         """Read single jobs. Raises Unavailable when there are too many for now: the next poll goes on."""
-        asked = {self._pool.submit(self._ask, GetJob(job_id, self._prefix)): job_id for job_id in job_ids}
-        done, left = self._wait(asked, seconds)
+        asked = self._ask_for(job_ids)
+        done, left = _wait(asked, seconds)
         for future in done:
-            job_id, fault = asked[future], future.exception()
-            if not fault:
-                self._hidden.pop(job_id, None)
-                self._records[job_id] = future.result()
-            elif isinstance(fault, NotFound):  # jobs/state shows ids of jobs that PrivateData hides
-                self._hidden.pop(job_id, None)
-                self._hidden[job_id] = None
-                self._records.setdefault(job_id, None)
-        for other in _faults(done):
-            if not isinstance(other, NotFound):
-                raise other
+            self._keep(asked[future], future, states)
+        faults = [fault for fault in _faults(done) if not isinstance(fault, NotFound)]
+        if faults:
+            raise faults[0]
         if left:
             raise Unavailable(f"slurmrestd: {len(left)} of {len(asked)} new jobs are not read yet")
 
-    def _wait(
-        self, asked: Iterable[Future[_Answer]], seconds: float
-    ) -> tuple[list[Future[_Answer]], list[Future[_Answer]]]:
-        """Who has an answer in time, and who has not and is called off."""
-        done, left = wait(asked, timeout=max(0.1, seconds))
-        for future in left:
-            future.cancel()
-        return list(done), list(left)
+    def _look_again(self, job_ids: Sequence[str], states: Mapping[str, str], seconds: float) -> None:
+        """Whether hidden jobs can be seen by now. Nobody waits for that: another poll asks again."""
+        for job_id in job_ids:
+            self._hidden[job_id] = self._hidden.pop(job_id)
+        asked = self._ask_for(job_ids)
+        done, _ = _wait(asked, seconds)
+        for future in done:
+            self._keep(asked[future], future, states)
+
+    def _ask_for(self, job_ids: Iterable[str]) -> dict[Future[JobRecord | None], str]:
+        return {self._pool.submit(self._ask, GetJob(job_id, self._prefix)): job_id for job_id in job_ids}
+
+    def _keep(self, job_id: str, answer: Future[JobRecord | None], states: Mapping[str, str]) -> None:
+        """Remember what was answered of a job, if anything was."""
+        fault = answer.exception()
+        if not fault:
+            self._hidden.pop(job_id, None)
+            self._records[job_id] = answer.result()
+        elif isinstance(fault, NotFound):  # jobs/state shows ids of jobs that PrivateData hides
+            self._hidden[job_id] = None
+            known = self._records.get(job_id)
+            if known and phase(states[job_id]) is not Phase.ENDED:
+                self._records[job_id] = replace(known, state=states[job_id])
+            else:  # none of ours; or accounting has to tell its end
+                self._records[job_id] = None
 
     def _end_of(self, asked: JobStatus) -> JobStatus | None:
         if int(asked.job_id) not in _JOB_IDS:
@@ -213,6 +231,16 @@ class ManagementBySlurmrestd:
             raise Unavailable(_UNFIT) from None
         except AnswerLost as lost:
             raise Unavailable(str(lost)) from None
+
+
+def _wait(
+    asked: Iterable[Future[_Answer]], seconds: float
+) -> tuple[list[Future[_Answer]], list[Future[_Answer]]]:
+    """Who has an answer in time, and who has not and is called off."""
+    done, left = wait(asked, timeout=max(0.1, seconds))
+    for future in left:
+        future.cancel()
+    return list(done), list(left)
 
 
 def _faults(done: Iterable[Future[Any]]) -> list[DownstreamError]:

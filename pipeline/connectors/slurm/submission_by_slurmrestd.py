@@ -12,7 +12,7 @@ from pipeline.errors import DownstreamError, NotAuthenticated, Unavailable
 from pipeline.identity import Owner, expired_since, owner_by_token
 from pipeline.job import JobStatus
 from pipeline.render import BatchScript, PayloadRenderer
-from pipeline.slurm.rest.refusals import ZERO_BYTES_UNTIL, NoSuchPath
+from pipeline.slurm.rest.refusals import NoSuchPath, ZeroBytes
 from pipeline.slurm.rest.requests import SubmitJob
 from pipeline.slurm.submission import Unsettled
 from pipeline.transport.http import AnswerLost
@@ -80,7 +80,7 @@ class SubmissionBySlurmrestd:
             ) from None
         except NotAuthenticated as fault:
             expiry = _expiry(owner.token)
-            if version <= ZERO_BYTES_UNTIL and not expiry:
+            if isinstance(fault, ZeroBytes) and not expiry:
                 self._names.cut_off(owner.user, batch.name)
             raise NotAuthenticated(fault.message + expiry) from None
         except (DownstreamError, NoSuchPath):  # nothing was accepted

@@ -24,9 +24,6 @@ from pipeline.transport import HttpReply
 
 _NOT_AUTHENTICATED = {1007}
 _ZERO_BYTES = 5005
-"""What slurmrestd of 22.05 says of a token that slurmctld did not take, and of a slurmctld that went away."""
-ZERO_BYTES_UNTIL = "v0.0.38"
-"""The last version of the API whose "no" to a token may be something else as well."""
 _NOT_ALLOWED = {2002, 2010, 6010}
 _NOT_FOUND = {2017, 9003}
 """slurmctld knows no such job; slurmdbd of 22.05 has found nothing."""
@@ -38,6 +35,10 @@ _EPERM = 1
 GATEWAY = {502, 503, 504}
 """From a proxy in front of slurmrestd, which never answers so itself."""
 _SAYS_NOTHING = {"Batch job submission failed", "Unspecified error"}
+
+
+class ZeroBytes(NotAuthenticated):
+    """What 22.05's slurmrestd says of a token that was not taken, and of a slurmctld that went away."""
 
 
 class NoSuchPath(Exception):
@@ -102,9 +103,10 @@ def fault_of(errors: list[RestError], doing: str, version: str, status: int) -> 
 
 
 def _kind(status: int, numbers: set[int], said: str, version: str) -> type[DownstreamError]:
-    old = version <= ZERO_BYTES_UNTIL
-    if status in (401, 511) or numbers & _NOT_AUTHENTICATED or (old and _ZERO_BYTES in numbers):
+    if status in (401, 511) or numbers & _NOT_AUTHENTICATED:
         return NotAuthenticated
+    if _ZERO_BYTES in numbers and version <= "v0.0.38":
+        return ZeroBytes
     if numbers & _NOT_ALLOWED:
         return NotAllowed
     if numbers & _NOT_FOUND:
