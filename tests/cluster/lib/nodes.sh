@@ -52,13 +52,16 @@ delete_networks() {
 
 boot_nodes() {
   local node pid
+  # A copy, as a running cluster outlives the checkout that started it.
+  rm -rf "${RUN:?}/in-node"
+  cp -R "$LIB/in-node" "$RUN/in-node"
   for node in head "${NODES[@]}"; do
     rm -rf --one-file-system "${RUN:?}/$node"
     mkdir -p "$RUN/$node" "$STATE/log/$node"
     rm -f "$RUN/$node.process"
     setsid --fork nsenter --net="/run/netns/$(network_namespace "$node")" \
       unshare --mount --uts --ipc --pid --fork --propagation private \
-      "$LIB/node-init.sh" "$node" "$ROOTFS" "$STATE" "$RUN/$node" "$LIB/in-node" </dev/null >"$RUN/$node.log" 2>&1
+      "$LIB/node-init.sh" "$node" "$ROOTFS" "$STATE" "$RUN/$node" "$RUN/in-node" </dev/null >"$RUN/$node.log" 2>&1
   done
   for node in head "${NODES[@]}"; do
     for _ in {1..200}; do
