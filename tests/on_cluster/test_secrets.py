@@ -13,6 +13,7 @@ from threading import Event, Thread
 from typing import Any
 
 import jwt
+from requests import Response
 
 from tests.harness.cluster import Cluster
 from tests.harness.forms import form, script
@@ -120,37 +121,15 @@ def everything_that_shows(
     replies.append(service.get("/running"))
     service.http.auth = ("upstream", SERVER_KEY.partition(":")[2])
 
-    keys, signature = secret_keys("registry.example.com"), "a key of 32 bytes or more, for HS256"
+    keys = secret_keys("registry.example.com")
     token = bearer(cluster, "kirby", sub="bearer-2xc6")
     # Its own docker secret is for another registry, so this one is pulled with the user's CTRSECRET.
     other = {**keys, "JOBOBJ_DOCKER_SECRET": secret_keys("other.example.com")["JOBOBJ_DOCKER_SECRET"]}
     body = 'echo "done${SLURM_JWT:+ with a token}"'
     for text in (script(body, **keys), script(body, **other)):
         good = {**form(text), "bearer": token}
-        job = service.submit(good)
-        assert "********" in job.script
-        replies.append(service.post("/submit", good))
-        control = eventually(partial(control_folder, interface, job.name), what="the control folder")
-        # With the ACL that lets the entry user in, the bits of the group are its mask.
-        mode = 0o700 if interface.name == "cli" else 0o770
-        assert control.stat().st_mode & 0o777 == mode, "the scripts in it hold passwords"
-        assert not _readable_for(cluster, "mario", interface.control(job.name))
-        replies.append(service.post("/events", job.ref))
-        ended = service.exit_of(job)
-        assert ended.code == 0
-        if interface.shows_output:
-            assert ended.output == "done\n"
-        replies.append(service.post("/exitstatus", job.ref))
-    for wrong in wrong_forms(good):
-        replies.append(service.post("/submit", wrong))
-        assert 400 <= replies[-1].status_code < 500, replies[-1].text
-    good["bearer"] = jwt.encode({"email": "x@example.com"}, signature)
-    replies.append(service.post("/submit", good))
-    assert replies[-1].status_code == 403
-    if interface.name != "cli":  # which does not look who has signed a token
-        good["bearer"] = jwt.encode(jwt.decode(token, options={"verify_signature": False}), signature)
-        replies.append(service.post("/submit", {**good, "name": f"9{good['name']}"}))
-        assert replies[-1].status_code == 401
+        replies += of_a_job_that_ran(service, good, interface, cluster)
+    replies += of_jobs_that_were_refused(service, good, interface)
 
     _, claims, signed = token.split(".")
     secrets = [SERVER_KEY.partition(":")[2], REGISTRY_PASSWORD, DOCKER_PASSWORD, CTRSECRET_PASSWORD]
@@ -165,6 +144,44 @@ def everything_that_shows(
         if reply.headers["Content-Type"] == "application/json":
             shown += str(reply.json())
     return secrets, shown
+
+
+def of_a_job_that_ran(
+    service: Service, good: dict[str, Any], interface: Interface, cluster: Cluster
+) -> list[Response]:
+    """What is answered about a job whose control folder only its owner, and who removes it, can read."""
+    job = service.submit(good)
+    assert "********" in job.script
+    replies = [service.post("/submit", good)]
+    control = eventually(partial(control_folder, interface, job.name), what="the control folder")
+    # With the ACL that lets the entry user in, the bits of the group are its mask.
+    mode = 0o700 if interface.name == "cli" else 0o770
+    assert control.stat().st_mode & 0o777 == mode, "the scripts in it hold passwords"
+    assert not _readable_for(cluster, "mario", interface.control(job.name))
+    replies.append(service.post("/events", job.ref))
+    ended = service.exit_of(job)
+    assert ended.code == 0
+    if interface.shows_output:
+        assert ended.output == "done\n"
+    return [*replies, service.post("/exitstatus", job.ref)]
+
+
+def of_jobs_that_were_refused(service: Service, good: dict[str, Any], interface: Interface) -> list[Response]:
+    """What is answered to forms with faults and to tokens of nobody."""
+    replies = []
+    for wrong in wrong_forms(good):
+        replies.append(service.post("/submit", wrong))
+        assert 400 <= replies[-1].status_code < 500, replies[-1].text
+    signature = "a key of 32 bytes or more, for HS256"
+    of_nobody = {**good, "bearer": jwt.encode({"email": "x@example.com"}, signature)}
+    replies.append(service.post("/submit", of_nobody))
+    assert replies[-1].status_code == 403
+    if interface.name != "cli":  # which does not look who has signed a token
+        claims = jwt.decode(good["bearer"], options={"verify_signature": False})
+        forged = {**good, "bearer": jwt.encode(claims, signature), "name": f"9{good['name']}"}
+        replies.append(service.post("/submit", forged))
+        assert replies[-1].status_code == 401
+    return replies
 
 
 def _readable_for(cluster: Cluster, user: str, folder: str) -> bool:
