@@ -45,7 +45,8 @@ class Ends(NamedTuple):
 class Management(Protocol):
     """What can be asked about jobs, and done with them. Safe for any number of threads.
 
-    Every call raises ``Unavailable`` when the truth cannot be known now, never a guess or a part.
+    Every call raises ``Unavailable`` when the truth cannot be known now: it gives no guess, and no part
+    that looks whole.
     Callers check that a job id belongs to the name before they act on it.
     """
 

@@ -157,8 +157,10 @@ def test_a_job_of_ours_that_is_hidden_for_once_is_not_lost(connect: Connect, slu
     mine.state = ["RUNNING"]
     hidden = error(2017, "Invalid job id specified", 404)
     slurm.faults["GET job/7"] = [instead(hidden.status, hidden.body)]
+    assert [job.state for job in management.jobs()] == ["RUNNING"]
+    mine.state = ["COMPLETING"]
     for _ in range(2):
-        assert [job.state for job in management.jobs()] == ["RUNNING"]
+        assert [job.state for job in management.jobs()] == ["COMPLETING"]
 
 
 def test_the_end_of_a_job_of_ours_that_is_hidden_is_not_missed(

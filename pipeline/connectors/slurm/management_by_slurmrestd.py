@@ -86,8 +86,9 @@ class ManagementBySlurmrestd:
             states = self._ask(JobStates())
             self._records = {job_id: job for job_id, job in self._records.items() if job_id in states}
             self._hidden = {job_id: None for job_id in self._hidden if job_id in states}
-            again = list(itertools.islice(self._hidden, _HIDDEN_AGAIN))
             news = [job_id for job_id, state in states.items() if self._is_news(job_id, state)]
+            hidden = itertools.islice(self._hidden, _HIDDEN_AGAIN)
+            again = [job_id for job_id in hidden if not self._is_news(job_id, states[job_id])]
             self._read(news, states, deadline - time.monotonic())
             self._look_again(again, states, min(_GLANCE, deadline - time.monotonic()))
             now = time.time()
@@ -192,6 +193,8 @@ class ManagementBySlurmrestd:
                 self._records[job_id] = replace(known, state=states[job_id])
             else:  # none of ours; or accounting has to tell its end
                 self._records[job_id] = None
+        elif not isinstance(fault, DownstreamError):  # a fault of this program
+            raise fault
 
     def _end_of(self, asked: JobStatus) -> JobStatus | None:
         if int(asked.job_id) not in _JOB_IDS:
