@@ -25,7 +25,7 @@ _NOBODY = {"X-SLURM-USER-NAME": "nobody", "X-SLURM-USER-TOKEN": "none"}
 
 _NOT_SERVED = 404
 _NOT_FROM_IT = (*range(300, 400), 429, *GATEWAY)
-"""From a proxy in front of it: slurmrestd itself answers a ping with 200 or 401, or 500 in 22.05."""
+"""A ping's status from a proxy in front of it: its own is 200, 500 in 22.05, or 401 without a token."""
 
 
 class Slurmrestd:

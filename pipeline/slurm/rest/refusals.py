@@ -33,7 +33,7 @@ _PARSER = range(9000, 10000)
 _EPERM = 1
 """What slurmrestd of 26.05 says of a job that is to be cancelled while slurmctld is away."""
 GATEWAY = {502, 503, 504}
-"""From a proxy in front of slurmrestd, which never answers so itself."""
+"""From a proxy in front of slurmrestd, or from slurmrestd where Slurm's daemons do not answer it."""
 _SAYS_NOTHING = {"Batch job submission failed", "Unspecified error"}
 
 
