@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,9 @@ PORTAL_USERS = {
     "y-doe": "mario",
 }
 """Users of the portal, and who each of them is on the cluster."""
+
+_ACCESS = re.compile(r'^\S+ - - \[[^]]*\] "([A-Z]+) (\S+) HTTP/[0-9.]+" ([0-9]+) ', re.MULTILINE)
+"""A line of the registry's access log; other lines of its output are its own messages."""
 
 
 class ClusterNotFit(Exception):
@@ -110,6 +114,15 @@ class Cluster:
         """Id and user of every job whose name holds this, as slurmctld knows them."""
         rows = self.run("squeue", "--noheader", "--all", "--states=all", "--format=%A|%u|%j").splitlines()
         return [(row.split("|")[0], row.split("|")[1]) for row in rows if name in row]
+
+    def registry_requests(self) -> list[tuple[str, str, int]]:
+        """Method, path and status of every request that the registry has answered, oldest first.
+
+        Both doors are in here, plain and TLS. A reply below 400 means reguser: nobody else gets one. A blob
+        that was cut short counts as 200. What reads the log at once may come before the last line.
+        """
+        log = (Path(self.info["logs"]) / "head" / "registry.out").read_text(encoding="utf-8")
+        return [(method, path, int(status)) for method, path, status in _ACCESS.findall(log)]
 
     def key(self, user: str) -> str:
         """A user's private key."""

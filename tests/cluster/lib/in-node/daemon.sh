@@ -12,6 +12,10 @@ processes_of() { # the names of the processes (and pid files) that make up a dae
   if [ "$1" = registry ]; then echo registry-plain registry-tls; else echo "$1"; fi
 }
 
+output_of() { # output_of PROCESS: where it writes; both of the registry into one file, in the order of their requests
+  case $1 in registry-*) echo "$LOGS/registry.out" ;; *) echo "$LOGS/$1.out" ;; esac
+}
+
 is_process() { # is_process PROCESS PID: by the name that the kernel has, which Debian changes at times
   local name
   name=$(cat "/proc/$2/comm" 2>/dev/null) || return 1
@@ -38,7 +42,7 @@ with_sessions() { # with_sessions NAME
 
 launch() { # launch PROCESS COMMAND...
   # shellcheck disable=SC2016
-  setsid --fork bash -c 'echo $$ >"$1"; shift; exec "$@"' launch "$PIDS/$1.pid" "${@:2}" </dev/null >>"$LOGS/$1.out" 2>&1
+  setsid --fork bash -c 'echo $$ >"$1"; shift; exec "$@"' launch "$PIDS/$1.pid" "${@:2}" </dev/null >>"$(output_of "$1")" 2>&1
 }
 
 wait_until() { # wait_until SECONDS COMMAND...
@@ -55,7 +59,7 @@ answers() { # answers PROCESS SECONDS COMMAND...: waits for a daemon just launch
   local launched=$((SECONDS + 1)) # setsid and bash need a moment to become the daemon
   if ! wait_until "$2" dead_or_answering "$1" "${@:3}" || ! runs "$1"; then
     echo "$(hostname): $1 does not answer; the end of its output:" >&2
-    tail -n 5 "$LOGS/$1.out" >&2
+    tail -n 5 "$(output_of "$1")" >&2
     return 1
   fi
 }
