@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 OUTPUT_LINES = 10_000
 """Lines of a job's output that go back to the upstream with its exit status."""
@@ -20,7 +21,10 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Image:
-    """A container image, ``registry/path:tag`` without a scheme, and the login that pulls it."""
+    """A container image, ``registry/path:tag`` without a scheme, and the login that pulls it.
+
+    A reference that starts with a slash is a file on the cluster and is not pulled.
+    """
 
     reference: str
     credentials: Credentials = Credentials()
@@ -45,29 +49,73 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One job as the upstream wants it, checked. The name is its identity."""
+class UpstreamScript:
+    """What the upstream's jobs run: a script of its own, which does all that containers need."""
 
-    name: str
-    number: int
-    resources: Resources
-    script: str = field(repr=False)
-    """The upstream's script as sent: a format template with one field."""
+    text: str = field(repr=False)
+    """As sent: a format template with one field."""
     app_image: Image
     init_image: Image
     app_in_global_registries: bool
-    overlay_mb: int
-    """Size of a node's overlay; 0 is a writable tmpfs."""
     command: str = ""
     application: str = ""
-    user: str = ""
-    """The JARVICE user, who is not the cluster's user."""
-    architecture: str = "amd64"
     appdef_version: int = 2
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder or file of the node that a container sees. Absolute paths."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Container:
+    """What native jobs run: one command in a container, which our own templates start."""
+
+    image: Image
+    command: tuple[str, ...] = ()
+    """An argument list that arrives unchanged; after a script, its arguments."""
+    script: str = field(default="", repr=False)
+    """A script that is run in the container; empty: the command is run."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    working_dir: str = ""
+    """Absolute; empty is where Singularity starts a command."""
+    pull: str = "always"
+    """``always`` asks the registry whether the tag still has the cached digest; ``missing`` does not."""
+    image_in_global_registries: bool = False
+    mpi: str = ""
+    """A type of ``srun --mpi``: every rank runs the command. Empty: the first task does, alone."""
+    ranks_per_node: int = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job, checked. The name is its identity."""
+
+    name: str
+    number: int
+    """The upstream's; 0 for a native job."""
+    resources: Resources
+    work: UpstreamScript | Container
+    overlay_mb: int
+    """Size of a node's overlay; 0 is a writable tmpfs."""
+    user: str = ""
+    """The JARVICE user, who is not the cluster's user; of a native job it is the cluster's user."""
+    architecture: str = "amd64"
     held: bool = False
     bearer: str = field(default="", repr=False)
+    """The upstream's token; a native job has none."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Every text that must never be shown, wherever it turns up."""
+
+    @property
+    def is_native(self) -> bool:
+        """Whether it came as a native spec and not from the upstream."""
+        return isinstance(self.work, Container)
 
 
 @dataclass(frozen=True)
@@ -105,6 +153,17 @@ class JobStatus:
     elapsed: int = 0
     """Seconds."""
     nodes: tuple[str, ...] = ()
+    exit_code: int | None = None
+    """The batch script's own, 128 and the signal's number if one killed it. None: it has none, or nobody
+    has said it yet."""
+
+
+class Sent(NamedTuple):
+    """A job that was given to Slurm."""
+
+    job_id: str
+    is_new: bool = True
+    """Not so if its name was sent before: the job is the one of that time."""
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ class Prepared(NamedTuple):
 class Preparer:
     """Checks forms and renders them; needs no network, keys or cluster."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, secrets_inside: bool = False) -> None:
+        """``secrets_inside``: batch scripts bring their secrets, for a person who wants to see them."""
         self._settings = settings
-        self._renderer = Renderer(settings)
+        self._renderer = Renderer(settings, secrets_inside=secrets_inside)
 
     def prepare(self, form: Mapping[str, Any]) -> Prepared:
         """The job of a submit form and its batch script. Raises as the two steps do."""
@@ -32,7 +33,11 @@ class Preparer:
 
     def check(self, form: Mapping[str, Any]) -> Job:
         """The job of a submit form. Raises InvalidJob, which names the field."""
-        return intake.read(form, self._settings)
+        return intake.read_form(form, self._settings)
+
+    def check_spec(self, spec: Mapping[str, Any]) -> Job:
+        """The job of a native spec. Raises InvalidJob, which names the field."""
+        return intake.read_spec(spec, self._settings)
 
     def render(self, job: Job) -> BatchScript:
         """The job's batch script. Raises TemplateFault, or InvalidJob for one that is too large."""

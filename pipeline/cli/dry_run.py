@@ -64,7 +64,7 @@ def render(
 ) -> None:
     """Print what would be sent for each upstream form FILE (the args of /submit)."""
     chosen = settings.load(os.environ)
-    preparer = Preparer(chosen)
+    preparer = Preparer(chosen, secrets_inside=show_secrets)
     payloads = _payloads(chosen, interface, api_version)
 
     def show(file: Path) -> None:

@@ -12,7 +12,7 @@ from pipeline.errors import InvalidJob
 FIELD = "JOBOBJ_DEVICES"
 
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 RESERVED_OPTIONS = (
     # The job's identity, and what its polls and logs are found by.
@@ -57,7 +57,7 @@ def read(text: str) -> Devices:
         key, equals, value = (part.strip() for part in entry.partition("="))
         if not equals:
             raise InvalidJob(FIELD, value=entry, expected="a device of the form key=value")
-        if _CONTROL.search(value):
+        if CONTROL.search(value):
             raise InvalidJob(FIELD, value=entry, expected="free of control characters")
         if key == "overlay":
             if not re.fullmatch(r"[0-9]{1,8}", value):
@@ -70,7 +70,7 @@ def read(text: str) -> Devices:
                 raise InvalidJob(FIELD, value=entry, expected="exclusive=True or exclusive=False")
             exclusive = value == "True"
         elif key.startswith("sbatch_"):
-            option = _option(key.removeprefix("sbatch_"), entry)
+            option = sbatch_option(key.removeprefix("sbatch_"), FIELD, entry)
             options[option] = True if value == "" and option in BARE_OPTIONS else value
         else:
             raise InvalidJob(
@@ -89,10 +89,15 @@ def _entries(text: str) -> list[str]:
     return entries
 
 
-def _option(name: str, entry: str) -> str:
+def sbatch_option(name: str, field: str, value: object) -> str:
+    """The long name of an option of sbatch that a job may ask for.
+
+    Raises:
+        InvalidJob: it is none, or the downstream needs it for itself; names the field.
+    """
     if not _OPTION.fullmatch(name):
-        raise InvalidJob(FIELD, value=entry, expected="sbatch_<long option>=<value>")
+        raise InvalidJob(field, value=value, expected="a long option of sbatch with its value")
     # sbatch takes any beginning of an option's name that no other option has.
     if any(reserved.startswith(name) for reserved in RESERVED_OPTIONS):
-        raise InvalidJob(FIELD, value=entry, expected="allowed: the downstream sets this option itself")
+        raise InvalidJob(field, value=value, expected="allowed: the downstream sets this option itself")
     return name

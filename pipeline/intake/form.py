@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
 
 from pipeline.errors import InvalidJob, MissingField
 from pipeline.intake import devices, images, script
-from pipeline.job import Credentials, Job, Resources
+from pipeline.intake.checking import check
+from pipeline.job import Credentials, Job, Resources, UpstreamScript
 from pipeline.settings import Settings
-from pipeline.shipped import schema
 
 _MAY_BE_NONE = {
     "JOBOBJ_CTRSECRET", "JOBOBJ_DEVICES", "JOBOBJ_DOCKER_SECRET", "JOBOBJ_GPUS", "JOBOBJ_LICENSES",
@@ -31,7 +27,7 @@ def read(form: Mapping[str, Any], settings: Settings) -> Job:
     """
     name = form.get("name") if isinstance(form, Mapping) else None
     try:
-        _check("upstream_submit", form)
+        check("upstream_submit", form)
         return _job(form, settings)
     except InvalidJob as fault:
         raise fault.about(name) if isinstance(name, str) else fault from None
@@ -48,7 +44,7 @@ def _job(form: Mapping[str, Any], settings: Settings) -> Job:
     keys = {
         key: value for key, value in script.keys(text).items() if value != "None" or key not in _MAY_BE_NONE
     }
-    _check("job_keys", keys)
+    check("job_keys", keys)
     script.fill(text, "")  # a script that cannot be filled is refused here, with its job's name
 
     version = int(keys["JOBOBJ_APPDEFVERSION"])
@@ -76,16 +72,18 @@ def _job(form: Mapping[str, Any], settings: Settings) -> Job:
         name=form["name"],
         number=int(form["number"]),
         resources=_resources(int(form["nodes"]), keys, pseudo),
-        script=text,
-        app_image=app,
-        init_image=images.init_image(settings, version, architecture),
-        app_in_global_registries=images.in_global_registries(settings, app.reference),
+        work=UpstreamScript(
+            text=text,
+            app_image=app,
+            init_image=images.init_image(settings, version, architecture),
+            app_in_global_registries=images.in_global_registries(settings, app.reference),
+            command=keys.get("JARVICE_CMD", ""),
+            application=application,
+            appdef_version=version,
+        ),
         overlay_mb=settings.singularity_overlay_size if pseudo.overlay_mb is None else pseudo.overlay_mb,
-        command=keys.get("JARVICE_CMD", ""),
-        application=application,
         user=keys.get("JOBOBJ_USER", ""),
         architecture=architecture,
-        appdef_version=version,
         held=bool(form.get("held")),
         bearer=form["bearer"],
         secrets=tuple(_secrets(form["bearer"], text, login, settings)),
@@ -120,32 +118,3 @@ def _secrets(bearer: str, text: str, login: Credentials, settings: Settings) -> 
         if password:
             yield password
             yield b64encode(password.encode()).decode()
-
-
-@cache
-def _validator(name: str) -> Draft202012Validator:
-    return Draft202012Validator(schema(name))
-
-
-def _check(name: str, document: object) -> None:
-    fault = best_match(_validator(name).iter_errors(document))
-    if fault is None:
-        return
-    if fault.validator == "required":
-        missing = next(key for key in fault.validator_value if key not in fault.instance)
-        raise MissingField(missing)
-    field = ".".join(str(part) for part in fault.absolute_path) or "the form"
-    secret = field == "bearer" or field.startswith("hpc_script")
-    raise InvalidJob(field, value=None if secret else fault.instance, expected=_expected(fault))
-
-
-def _expected(fault: ValidationError) -> str:
-    said = fault.schema.get("x-expected") if isinstance(fault.schema, dict) else None
-    words = {
-        "type": f"of type {fault.validator_value}",
-        "pattern": f"of the form {fault.validator_value}",
-        "minimum": f"{fault.validator_value} or more",
-        "maximum": f"{fault.validator_value} or less",
-        "minLength": "allowed to be empty",
-    }
-    return str(said or words.get(str(fault.validator), f"valid ({fault.validator})"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from base64 import b64decode
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import InvalidJob
@@ -13,6 +14,7 @@ from pipeline.settings import Settings
 
 _GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 DOCKER_HUB = "index.docker.io"
+_DOCKER_HUB_HOST = "registry-1.docker.io"
 _DOCKER_HUB_TOO = ("docker.io", "registry-1.docker.io", "registry.hub.docker.com")
 
 
@@ -28,8 +30,37 @@ def registry_of(reference: str) -> str:
     many parts follow; ``ubuntu`` and ``library/ubuntu`` come from Docker Hub.
     """
     first, slash, _ = reference.partition("/")
-    is_host = "." in first or ":" in first or first == "localhost"
-    return _one_name(first) if slash and is_host else DOCKER_HUB
+    return _one_name(first) if slash and _is_host(first) else DOCKER_HUB
+
+
+@dataclass(frozen=True)
+class ImageName:
+    """A reference in its parts; the digest may be empty."""
+
+    registry: str
+    repository: str
+    tag: str
+    digest: str
+
+    @property
+    def host(self) -> str:
+        """Where the registry answers; Docker Hub's has another name."""
+        return _DOCKER_HUB_HOST if self.registry == DOCKER_HUB else self.registry
+
+
+def image_name(reference: str) -> ImageName:
+    """The parts of an image reference. Source: the distribution project's grammar of references."""
+    registry = registry_of(reference)
+    path, _, digest = reference.partition("@")
+    first, slash, rest = path.partition("/")
+    path, _, tag = (rest if slash and _is_host(first) else path).partition(":")
+    if registry == DOCKER_HUB and "/" not in path:
+        path = f"library/{path}"
+    return ImageName(registry, path, tag or "latest", digest)
+
+
+def _is_host(first: str) -> bool:
+    return "." in first or ":" in first or first == "localhost"
 
 
 def init_image(settings: Settings, appdef_version: int, architecture: str) -> Image:

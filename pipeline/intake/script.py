@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable
 from string import Formatter
 
 from pipeline.errors import InvalidJob
@@ -50,11 +51,23 @@ def keys(text: str) -> dict[str, str]:
 
 def secret_values(text: str) -> list[str]:
     """The values of every line that carries a secret, also of those that a first one outdoes."""
-    return [
-        match[2]
-        for match in _KEY_LINE.finditer(text)
-        if match[1] in _SECRET_KEYS and match[2] not in ("", NONE)
-    ]
+    return [match[2] for match in _KEY_LINE.finditer(text) if _is_secret(match)]
+
+
+def seal(text: str, hide: Callable[[str], str]) -> str:
+    """The script with what ``hide`` gives in place of each secret, which it gets as it is after ``fill``."""
+
+    def sealed(line: re.Match[str]) -> str:
+        if not _is_secret(line):
+            return line[0]
+        _, _, filled = fill(f"{line[1]}={line[2]}", "").partition("=")
+        return f"{line[1]}={hide(filled)}{line[0][len(line[1]) + 1 + len(line[2]) :]}"
+
+    return _KEY_LINE.sub(sealed, text)
+
+
+def _is_secret(line: re.Match[str]) -> bool:
+    return line[1] in _SECRET_KEYS and line[2] not in ("", NONE)
 
 
 def _doubled(line: re.Match[str]) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from jinja2 import pass_context
+from jinja2.runtime import Context
+
 from pipeline.errors import InvalidJob, SettingsFault
 from pipeline.intake import script as upstream_script
-from pipeline.job import Job, JobFiles
-from pipeline.render.context import context
+from pipeline.job import Job, JobFiles, UpstreamScript
+from pipeline.render.context import context, slurm_name
 from pipeline.render.masking import mask
+from pipeline.render.sealing import Seal, spelled
 from pipeline.render.shell_environment import ShellText, shell_environment
 from pipeline.render.templates import at_fault, template_faults
 from pipeline.settings import Settings
@@ -29,9 +33,12 @@ class BatchScript:
     """Its name in Slurm: prefix and name."""
     files: JobFiles
     text: str = field(repr=False)
+    secrets_file: str = field(default="", repr=False)
+    """What has to lie in the control folder as ``secrets`` when the script starts; empty: nothing."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     extras: frozenset[str] = frozenset()
-    """sbatch's options that the job's own pseudo-devices ask for; others come from the templates."""
+    """sbatch's options that the job itself asks for by name; others come from the templates."""
+    is_native: bool = False
 
     def masked(self) -> str:
         """The script with every secret blanked out."""
@@ -41,12 +48,17 @@ class BatchScript:
 class Renderer:
     """Renders jobs with the site's templates, or the shipped ones where the site has none."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises SettingsFault when the site's templates cannot be used."""
+    def __init__(self, settings: Settings, *, secrets_inside: bool = False) -> None:
+        """``secrets_inside``: batch scripts bring their secrets, whichever way they are sent.
+
+        Raises:
+            SettingsFault: the site's templates cannot be used.
+        """
         self._settings = settings
+        self._secrets_inside = secrets_inside or not settings.secrets_travel_alone
         self._environment = shell_environment(settings.templates_dir)
         self._environment.filters.update(
-            upstream_script=_filled, decoder=_decoder, here_document=_here_document
+            upstream_script=_filled, decoder=_decoder, here_document=_here_document, is_sealed=_is_sealed
         )
         faults = settings.templates_dir and template_faults(self._environment, settings.templates_dir)
         if faults:
@@ -59,27 +71,40 @@ class Renderer:
             InvalidJob: the script is larger than Slurm takes.
             TemplateFault: a template is missing or wrong.
         """
+        seal = _seal(job)
         with at_fault(TEMPLATE, job.name, job.secrets):
-            text = self._environment.get_template(TEMPLATE).render(context(job, self._settings))
+            variables = self._variables(job, seal)
+            text = self._environment.get_template(TEMPLATE).render(**variables, seal=seal)
         size = len(text.encode("utf-8"))
         if size >= SCRIPT_LIMIT:
             raise InvalidJob(
-                "hpc_script",
+                "hpc_script" if isinstance(job.work, UpstreamScript) else "the job",
                 expected=f"small enough: the batch script has {size} bytes, Slurm takes {SCRIPT_LIMIT - 1}",
                 job=job.name,
             )
         return BatchScript(
             name=job.name,
-            slurm_name=self._settings.job_name_prefix + job.name,
+            slurm_name=slurm_name(job, self._settings),
             files=JobFiles(self._settings.job_scratch_dir, job.name),
             text=text,
-            secrets=job.secrets,
+            secrets_file="" if self._secrets_inside else seal.program(),
+            secrets=(*job.secrets, *map(spelled, job.secrets)),
             extras=frozenset(job.resources.sbatch_options),
+            is_native=job.is_native,
         )
 
     def context(self, job: Job) -> dict[str, object]:
         """The variables that the templates get for this job."""
-        return context(job, self._settings)
+        return self._variables(job, _seal(job))
+
+    def _variables(self, job: Job, seal: Seal) -> dict[str, object]:
+        variables = context(job, self._settings, seal)
+        return {**variables, "secrets": seal.program() if self._secrets_inside else ""}
+
+
+def _seal(job: Job) -> Seal:
+    work = job.work
+    return Seal(work.text if isinstance(work, UpstreamScript) else "")
 
 
 def _filled(script: str, parameters: ShellText) -> str:
@@ -87,14 +112,25 @@ def _filled(script: str, parameters: ShellText) -> str:
     return upstream_script.fill(script, parameters)
 
 
-def _decoder(text: str) -> ShellText:
+@pass_context
+def _is_sealed(variables: Context, text: str) -> bool:
+    """Whether secrets are to be put into the text, which can be done once."""
+    seal: Seal = variables["seal"]
+    return seal.is_in(text)
+
+
+@pass_context
+def _decoder(variables: Context, text: str) -> ShellText:
     """The command that makes the text again from its here-document, byte for byte.
 
-    A here-document always ends in a line break, which is cut off again.
+    A here-document always ends in a line break, which is cut off again. The job's secrets are put in.
     """
-    if "\r" not in text:
-        return ShellText("head --bytes=-1")
-    return ShellText(f"{{ LC_ALL=C sed 's/{_carriage_return(text)}/\\r/g' | head --bytes=-1; }}")
+    steps = ["head --bytes=-1"]
+    if "\r" in text:
+        steps.append(f"LC_ALL=C sed 's/{_carriage_return(text)}/\\r/g'")
+    if _is_sealed(variables, text):
+        steps.append('LC_ALL=C sed --file="$control/secrets"')
+    return ShellText(steps[0] if len(steps) == 1 else f"{{ {' | '.join(steps)}; }}")
 
 
 def _here_document(text: str) -> ShellText:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from pipeline.job import Credentials, Job, JobFiles
+from pipeline.intake import images
+from pipeline.intake import script as upstream_script
+from pipeline.job import Container, Credentials, Job, JobFiles, UpstreamScript
+from pipeline.render.sealing import Seal
 from pipeline.settings import Settings
 
 
-def context(job: Job, settings: Settings) -> dict[str, object]:
-    """What a batch script's templates get."""
+def context(job: Job, settings: Settings, seal: Seal) -> dict[str, object]:
+    """What a batch script's templates get: marks of the seal in place of registry logins."""
     files = JobFiles(settings.job_scratch_dir, job.name)
-    return {
+    work = job.work
+    variables: dict[str, object] = {
         "name": job.name,
         "number": job.number,
-        "application": job.application,
+        "application": work.application if isinstance(work, UpstreamScript) else "",
         "user": job.user,
         "architecture": job.architecture,
         "nodes": job.resources.nodes,
@@ -24,17 +28,30 @@ def context(job: Job, settings: Settings) -> dict[str, object]:
         "control": files.control,
         "output": files.output,
         "directives": directives(job, settings),
-        "parameters": parameters(job, settings),
-        "script": job.script,
+        "parameters": {},
+        "script": "",
+        "container": None,
         "verbose": settings.singularity_verbose,
     }
+    if isinstance(work, UpstreamScript):
+        variables["script"] = upstream_script.seal(work.text, seal.hide)
+        variables["parameters"] = parameters(job, work, settings, seal)
+    else:
+        variables["container"] = container(job, work, settings, seal)
+    return variables
+
+
+def slurm_name(job: Job, settings: Settings) -> str:
+    """What Slurm calls the job."""
+    whose = settings.for_native_jobs() if job.is_native else settings
+    return whose.job_name_prefix + job.name
 
 
 def directives(job: Job, settings: Settings) -> dict[str, object]:
     """Options of sbatch in the order they stand in the script; True is a bare option."""
     asked = job.resources
     options: dict[str, object] = {
-        "job-name": settings.job_name_prefix + job.name,
+        "job-name": slurm_name(job, settings),
         "output": JobFiles(settings.job_scratch_dir, job.name).output,
         "nodes": asked.nodes,
         "ntasks": asked.cores * asked.nodes,
@@ -57,23 +74,23 @@ def directives(job: Job, settings: Settings) -> dict[str, object]:
     return {**options, **asked.sbatch_options}
 
 
-def parameters(job: Job, settings: Settings) -> dict[str, object]:
+def parameters(job: Job, work: UpstreamScript, settings: Settings, seal: Seal) -> dict[str, object]:
     """The variables that the upstream's script finds set, DOWNSTREAM_PARAMETERS of the contract."""
-    app, init = job.app_image, job.init_image
+    app, init = work.app_image, work.init_image
     verbose = settings.singularity_verbose
     return {
         "JARVICE_JOB_SCRATCH_DIR": settings.job_scratch_dir,
         "JARVICE_JOB_GLOBAL_SCRATCH_DIR": settings.job_global_scratch_dir,
-        "JARVICE_JOB_APP_IS_IN_GLOBAL_REGISTRIES": str(job.app_in_global_registries),
+        "JARVICE_JOB_APP_IS_IN_GLOBAL_REGISTRIES": str(work.app_in_global_registries),
         "SINGULARITYENV_JARVICE_SERVICE_PORT": settings.job_service_port,
         "SINGULARITYENV_JARVICE_SSH_PORT": settings.job_ssh_port,
         "JARVICE_SINGULARITY_TMPDIR": settings.singularity_tmpdir,
         "JARVICE_SINGULARITY_OVERLAY_SIZE": job.overlay_mb,
-        **_login("JARVICE_INIT_DOCKER", init.credentials),
-        **_login("JARVICE_DOCKER", app.credentials),
+        **_login("JARVICE_INIT_DOCKER", init.credentials, seal),
+        **_login("JARVICE_DOCKER", app.credentials, seal),
         "JARVICE_APP_IMAGE": f"docker://{app.reference}",
         "JARVICE_INIT_IMAGE": f"docker://{init.reference}",
-        "JARVICE_CMD": job.command,
+        "JARVICE_CMD": work.command,
         "SV": "true" if verbose else "false",
         "SV_FLAG": "-v" if verbose else "-s",
         "SCHTTP_PROXY": settings.baremetal_http_proxy,
@@ -82,8 +99,58 @@ def parameters(job: Job, settings: Settings) -> dict[str, object]:
     }
 
 
-def _login(prefix: str, credentials: Credentials) -> dict[str, object]:
+def container(job: Job, work: Container, settings: Settings, seal: Seal) -> dict[str, object]:
+    """What the templates of a native job get: the image, where it is kept, and what runs in it."""
+    login = work.image.credentials
+    return {
+        "image": _image(work.image.reference),
+        # Two lines of one text: both are put in by the same command.
+        "login": f"{seal.hide(login.username)}\n{seal.hide(login.password)}\n" if login.username else "",
+        "pull": work.pull,
+        "global_cache": f"{settings.job_global_scratch_dir}.jarvice/images"
+        if work.image_in_global_registries and settings.job_global_scratch_dir
+        else "",
+        "tmpdir": settings.singularity_tmpdir,
+        "proxies": {
+            name: value
+            for name, value in (
+                ("http_proxy", settings.baremetal_http_proxy),
+                ("https_proxy", settings.baremetal_https_proxy),
+                ("no_proxy", settings.baremetal_no_proxy),
+            )
+            if value
+        },
+        "command": list(work.command),
+        "script": work.script,
+        "environment": dict(work.environment),
+        "binds": [
+            f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else "") for mount in work.mounts
+        ],
+        "working_dir": work.working_dir,
+        # Each rank is a container of its own, and an overlay has one writer.
+        "overlay_mb": job.overlay_mb // work.ranks_per_node,
+        "mpi": work.mpi,
+        "ranks_per_node": work.ranks_per_node,
+    }
+
+
+def _image(reference: str) -> dict[str, object]:
+    if reference.startswith("/"):
+        return {"reference": reference, "file": reference}
+    name = images.image_name(reference)
+    return {
+        "reference": reference,
+        "file": "",
+        "host": name.host,
+        "repository": name.repository,
+        "tag": name.tag,
+        "digest": name.digest,
+        "cached_as": f"{name.registry}/{name.repository}".replace(":", "_").replace("/", "+"),
+    }
+
+
+def _login(prefix: str, credentials: Credentials, seal: Seal) -> dict[str, object]:
     return {
         f"{prefix}_USERNAME": b64encode(credentials.username.encode()).decode(),
-        f"{prefix}_PASSWORD": b64encode(credentials.password.encode()).decode(),
+        f"{prefix}_PASSWORD": seal.hide(b64encode(credentials.password.encode()).decode()),
     }

@@ -125,9 +125,12 @@ def _who_asked(batch: BatchScript, fault: OptionFault) -> DownstreamError:
     """The fault of who asked for the option: the job, or a template."""
     value = directives.read(batch.text)[fault.option]
     if fault.option in batch.extras:
-        return InvalidJob(
-            devices.FIELD, value=f"sbatch_{fault.option}={value}", expected=fault.expected, job=batch.name
+        field, asked = (
+            (f"sbatch.{fault.option}", value)
+            if batch.is_native
+            else (devices.FIELD, f"sbatch_{fault.option}={value}")
         )
+        return InvalidJob(field, value=asked, expected=fault.expected, job=batch.name)
     dashes = "" if fault.option.startswith("-") else "--"
     line = f"#SBATCH {dashes}{fault.option}" + (f"={value}" if value else "")
     return TemplateFault(

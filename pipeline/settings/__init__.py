@@ -1,6 +1,15 @@
 """The settings: what they are (``declared``), where they come from (``load``), their documents."""
 
-from pipeline.settings.declared import Settings
+from pipeline.settings.declared import NATIVE_MARK, Settings
 from pipeline.settings.load import Reading, load, read, service_faults, warn_exposed, warn_unknown
 
-__all__ = ["Reading", "Settings", "load", "read", "service_faults", "warn_exposed", "warn_unknown"]
+__all__ = [
+    "NATIVE_MARK",
+    "Reading",
+    "Settings",
+    "load",
+    "read",
+    "service_faults",
+    "warn_exposed",
+    "warn_unknown",
+]

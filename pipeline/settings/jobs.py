@@ -72,6 +72,13 @@ class JobSettings:
         group=_IMAGES,
         secret=True,
     )
+    registry_logins: Path | None = setting(
+        "JARVICE_DOWNSTREAM_REGISTRY_LOGINS",
+        kinds.OPTIONAL_PATH,
+        "",
+        "A file of registry logins that native jobs name; nobody else may read it.",
+        group=_IMAGES,
+    )
     local_registry: str = setting(
         "JARVICE_LOCAL_REGISTRY",
         kinds.TEXT,
@@ -134,6 +141,13 @@ class JobSettings:
     )
     singularity_verbose: bool = setting(
         "JARVICE_SINGULARITY_VERBOSE", kinds.BOOLEAN, False, "Jobs tell what they do.", group=_JOBS
+    )
+    mpi: str = setting(
+        "JARVICE_DOWNSTREAM_MPI",
+        kinds.matching(r"[a-z0-9_]{1,32}", "a type of srun --mpi"),
+        "pmix",
+        "The type of MPI of native jobs that ask for mpi: true; srun --mpi=list shows what there is.",
+        group=_JOBS,
     )
     baremetal_http_proxy: str = setting(
         "JARVICE_BAREMETAL_HTTP_PROXY", kinds.TEXT, "", "Proxy for jobs.", group=_JOBS

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from pipeline import shell
 from pipeline.errors import Nonsense, Unavailable
 from pipeline.job import JobStatus
+from pipeline.settings import NATIVE_MARK
 from pipeline.slurm import hostlist, states
 from pipeline.slurm.refusals import fault
 from pipeline.transport import Completed
@@ -185,13 +186,15 @@ class Ping:
 
 
 def our_name(slurm_name: str, prefix: str) -> str | None:
-    """The upstream's name of a Slurm job name; None when the job is not this portal's.
+    """The job's own name of a Slurm job name; None when the job is not one of this prefix.
 
-    A prefix has no digit and a name starts with one: the name of another portal's job, whose
-    prefix starts like ours, is never taken for ours.
+    A prefix has no digit and an upstream's name starts with one: the name of another portal's job,
+    whose prefix starts like ours, is never taken for ours. The prefix of native jobs ends in a mark
+    that no prefix of a portal has.
     """
     name = slurm_name.removeprefix(prefix)
-    return name if name != slurm_name and name[:1].isdigit() else None
+    ours = prefix.endswith(NATIVE_MARK) or name[:1].isdigit()
+    return name if name != slurm_name and ours else None
 
 
 def _status(name: str, job_id: str, user: str, state: str, elapsed: str, nodes: str) -> JobStatus:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from pipeline import shell
-from pipeline.errors import Nonsense, Unavailable
+from pipeline.errors import Nonsense, Refused, Unavailable
 from pipeline.slurm.refusals import fault
 from pipeline.transport import Completed
 
@@ -24,6 +24,7 @@ class _Exit(IntEnum):
 
     UNSETTLED = 76
     NO_FOLDER = 73
+    TAKEN = 77
 
 
 class Unsettled(Exception):
@@ -39,17 +40,21 @@ class Submit:
     """
 
     control: str
+    secrets_bytes: int = 0
+    """So much of standard input, before the script, is what the job's marks stand for."""
 
     def line(self) -> str:
         """The line of bash."""
+        size = self.secrets_bytes
+        keep = f'(umask 077; head --bytes={size} >"$c/secrets") || exit; ' if size else ""
         # Each process costs a millisecond, so bash's builtins do what they can.
         return (
             f'c={shell.quote(self.control)}; claim() {{ mkdir -m 700 "$c" 2>/dev/null; }}; '
             'tell() { IFS=";" read -r id _ 2>/dev/null <"$c/jobid" && [[ $id =~ ^[0-9]+$ ]] && echo "$id" '
             f"|| exit {_Exit.UNSETTLED:d}; }}; "
             'if claim || { [ ! -d "$c" ] && mkdir -p "${c%/*}" && claim; }; then '
-            'sbatch --parsable >"$c/jobid" || exit; tell; '
-            'elif [ -d "$c" ]; then tell; '
+            f'{keep}sbatch --parsable >"$c/jobid" || exit; tell; '
+            f'elif [ -O "$c" ]; then tell; elif [ -d "$c" ]; then exit {_Exit.TAKEN:d}; '
             f'else mkdir "$c"; exit {_Exit.NO_FOLDER:d}; fi'
         )
 
@@ -64,6 +69,8 @@ class Submit:
             raise Unsettled
         if reply.exit_code == _Exit.NO_FOLDER:
             raise Unavailable(f"cannot make the job's control folder: {reply.complaint()}")
+        if reply.exit_code == _Exit.TAKEN:
+            raise Refused("another user has a job of this name")
         if reply.exit_code != 0:
             raise fault(reply, "sbatch")
         return _job_id(reply)
@@ -77,7 +84,7 @@ class Withdraw:
 
     def line(self) -> str:
         """The line of bash."""
-        return f'c={shell.quote(self.control)}; rm -f "$c/jobid"; rmdir "$c"'
+        return f'c={shell.quote(self.control)}; rm -f "$c"/{{jobid,secrets}}; rmdir "$c"'
 
     def parse(self, reply: Completed) -> None:
         """Nothing: a claim that stays is settled at the next submission."""
@@ -98,7 +105,7 @@ class Settle:
         name = shell.quote(f"--name={self.slurm_name}")
         return (
             f"c={shell.quote(self.control)}; "
-            f"id=$(squeue --noheader --all --states=all {name} --format=%A) || exit; "
+            f'id=$(squeue --noheader --all --states=all --user="$(id -un)" {name} --format=%A) || exit; '
             "known() { sacct --noheader --parsable2 --allocations --starttime=now-7days "
             f"{name} --format=JobIDRaw; }}; "
             '[ -n "$id" ] || id=$(known 2>/dev/null) || '
@@ -107,7 +114,7 @@ class Settle:
             'if [[ $id =~ ^[0-9]+$ ]]; then printf "%s\\n" "$id" >"$c/jobid"; echo "$id"; '
             'elif claimed=$(stat -c %Y "$c" 2>/dev/null) '
             f"&& [ $(($(date +%s) - claimed)) -ge {CLAIM_SECONDS} ]; then "
-            'rm -f "$c/jobid"; rmdir "$c"; fi; '
+            'rm -f "$c"/{jobid,secrets}; rmdir "$c"; fi; '
             f'[ -n "$id" ] || exit {_Exit.UNSETTLED:d}'
         )
 

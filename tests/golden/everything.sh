@@ -28,6 +28,9 @@ if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null;
     fi
 fi
 rm -f "$control"/{exit,output,last,last-output}
+# Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
+leftovers=("$control"/{secrets,job.sh,task.sh,command})
+trap 'rm -f "${leftovers[@]}"' EXIT
 
 # What each task does; it runs the script below.
 head --bytes=-1 >"$control/task.sh" <<'END_OF_TASK' || exit 1
@@ -47,16 +50,23 @@ export JOB_GPUS_PER_NODE="${SLURM_GPUS_PER_NODE:-}"
 JOB_JOB_FORMATED_NODELIST="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | paste --serial --delimiters=' ')"
 export JOB_JOB_FORMATED_NODELIST
 
+# Slurm signals every process of a task. What runs in here ends as it likes, and is waited for.
+trap : HUP INT QUIT TERM USR1 USR2
 if [ "$SLURM_PROCID" != 0 ]; then
-    exec bash "$control/job.sh" </dev/null
+    bash "$control/job.sh" </dev/null
+    exit
 fi
 
+started="$(date +%s)"
 # The first task's output is passed on as it comes. Its last part is kept besides, for the marker.
 mkfifo "$control/output" "$control/last"
-tail --bytes=65536 <"$control/last" >"$control/last-output" &
-tee "$control/last" <"$control/output" &
+undisturbed() {
+    trap '' HUP INT QUIT TERM USR1 USR2
+    exec "$@"
+}
+undisturbed tail --bytes=65536 <"$control/last" >"$control/last-output" &
+undisturbed tee "$control/last" <"$control/output" &
 copier=$!
-started="$(date +%s)"
 bash "$control/job.sh" </dev/null >"$control/output"
 code=$?
 
@@ -65,8 +75,8 @@ for _ in {1..50}; do
     kill -0 "$copier" 2>/dev/null || break
     sleep 0.1
 done
-kill "$copier" 2>/dev/null
-wait
+kill -KILL "$copier" 2>/dev/null
+until wait; do :; done
 
 # The job fails when the first task's exit code or its last marker line says so.
 marker="$(tr --delete '\r' <"$control/last-output" |
@@ -80,7 +90,9 @@ exit "$code"
 END_OF_TASK
 
 # The upstream's script, byte for byte; every node reads this one file.
-head --bytes=-1 >"$control/job.sh" <<'END_OF_SCRIPT' || exit 1
+# Its logins can be put in once. A job that Slurm starts again finds the script as it was.
+if [ -e "$control/secrets" ] || [ ! -e "$control/job.sh" ]; then
+if ! { head --bytes=-1 | LC_ALL=C sed --file="$control/secrets"; } >"$control/job.sh" <<'END_OF_SCRIPT'
 #!/bin/bash
 JOBOBJ_INTERACTIVE=False
 JOBOBJ_APPDEFVERSION=2
@@ -88,8 +100,8 @@ JOBOBJ_ARCH=aarch64
 JOBOBJ_NAE=app-with-all
 JOBOBJ_REPO=registry.example.com/group/app:1
 JOBOBJ_USER=reverse_engineer-demo
-JOBOBJ_CTRSECRET=********
-JOBOBJ_DOCKER_SECRET=********
+JOBOBJ_CTRSECRET=<SECRET1>
+JOBOBJ_DOCKER_SECRET=<SECRET2>
 JOBOBJ_DEVICES=["overlay=0", "partition=gpu", "exclusive=False", "sbatch_account=nintendo", "sbatch_requeue="]
 JOBOBJ_GPUS=2
 JOBOBJ_RAM=8
@@ -109,7 +121,7 @@ export JARVICE_SINGULARITY_OVERLAY_SIZE=0
 export JARVICE_INIT_DOCKER_USERNAME=''
 export JARVICE_INIT_DOCKER_PASSWORD=''
 export JARVICE_DOCKER_USERNAME=cm9ib3Q=
-export JARVICE_DOCKER_PASSWORD=********
+export JARVICE_DOCKER_PASSWORD='<SECRET3>'
 export JARVICE_APP_IMAGE=docker://registry.example.com/group/app:1
 export JARVICE_INIT_IMAGE=docker://us-docker.pkg.dev/jarvice-system/images/initv2:latest
 export JARVICE_CMD=ZXZlcnl0aGluZw==
@@ -125,13 +137,17 @@ env | grep -c '^JARVICE_'
 /bin/echo JARVICE_CMD_SUCCESS
 
 END_OF_SCRIPT
+then
+    echo "The registry logins of this job are gone: they were for its first run. Submit it under a new name." >&2
+    exit 1
+fi
+rm -f "$control/secrets"
+fi
 
-srun --kill-on-bad-exit=1 --nodes=2 --ntasks=2 --ntasks-per-node=1 \
+srun --kill-on-bad-exit=1 --wait=0 --nodes=2 --ntasks=2 --ntasks-per-node=1 \
     --cpus-per-task=4 bash "$control/task.sh" "$control"
 srun_code=$?
 
-# The scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
-rm -f "$control"/{job,task}.sh
 # srun returns the highest code of all tasks; the first task's own code decides, when it came to one.
 if read -r _ code _ 2>/dev/null <"$control/exit"; then
     exit "$code"

@@ -20,6 +20,9 @@ if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null;
     fi
 fi
 rm -f "$control"/{exit,output,last,last-output}
+# Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
+leftovers=("$control"/{secrets,job.sh,task.sh,command})
+trap 'rm -f "${leftovers[@]}"' EXIT
 
 # What each task does; it runs the script below.
 head --bytes=-1 >"$control/task.sh" <<'END_OF_TASK' || exit 1
@@ -39,16 +42,23 @@ export JOB_GPUS_PER_NODE="${SLURM_GPUS_PER_NODE:-}"
 JOB_JOB_FORMATED_NODELIST="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | paste --serial --delimiters=' ')"
 export JOB_JOB_FORMATED_NODELIST
 
+# Slurm signals every process of a task. What runs in here ends as it likes, and is waited for.
+trap : HUP INT QUIT TERM USR1 USR2
 if [ "$SLURM_PROCID" != 0 ]; then
-    exec bash "$control/job.sh" </dev/null
+    bash "$control/job.sh" </dev/null
+    exit
 fi
 
+started="$(date +%s)"
 # The first task's output is passed on as it comes. Its last part is kept besides, for the marker.
 mkfifo "$control/output" "$control/last"
-tail --bytes=65536 <"$control/last" >"$control/last-output" &
-tee "$control/last" <"$control/output" &
+undisturbed() {
+    trap '' HUP INT QUIT TERM USR1 USR2
+    exec "$@"
+}
+undisturbed tail --bytes=65536 <"$control/last" >"$control/last-output" &
+undisturbed tee "$control/last" <"$control/output" &
 copier=$!
-started="$(date +%s)"
 bash "$control/job.sh" </dev/null >"$control/output"
 code=$?
 
@@ -57,8 +67,8 @@ for _ in {1..50}; do
     kill -0 "$copier" 2>/dev/null || break
     sleep 0.1
 done
-kill "$copier" 2>/dev/null
-wait
+kill -KILL "$copier" 2>/dev/null
+until wait; do :; done
 
 # The job fails when the first task's exit code or its last marker line says so.
 marker="$(tr --delete '\r' <"$control/last-output" |
@@ -120,12 +130,10 @@ done
 
 END_OF_SCRIPT
 
-srun --kill-on-bad-exit=1 --nodes=1 --ntasks=1 --ntasks-per-node=1 \
+srun --kill-on-bad-exit=1 --wait=0 --nodes=1 --ntasks=1 --ntasks-per-node=1 \
     --cpus-per-task=1 bash "$control/task.sh" "$control"
 srun_code=$?
 
-# The scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
-rm -f "$control"/{job,task}.sh
 # srun returns the highest code of all tasks; the first task's own code decides, when it came to one.
 if read -r _ code _ 2>/dev/null <"$control/exit"; then
     exit "$code"

@@ -16,19 +16,22 @@ from pipeline.cli import main
 from pipeline.errors import DownstreamError, SettingsFault
 from pipeline.render import PayloadRenderer, Renderer
 from pipeline.render.batch import TEMPLATE
-from pipeline.render.context import context, parameters
+from pipeline.render.context import parameters
 from pipeline.render.json_environment import json_environment
+from pipeline.render.sealing import Seal
 from pipeline.settings import Settings
 from pipeline.settings.load import DECLARED, FILE_VARIABLE
 from pipeline.settings.publish import defaults_yaml, settings_schema
 from pipeline.slurm import directives
 from pipeline.slurm.api_versions import API_VERSIONS
 from pipeline.slurm.options import Options
+from tests.harness.jobs import native_job, script_of
 from tests.harness.payloads import payload
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 EXAMPLE_TEMPLATES = PROJECT / "examples" / "templates"
+IMAGE_SHELF = PROJECT / "examples" / "image-shelf"
 EVERYTHING = PROJECT / "examples" / "upstream" / "everything.json"
 
 
@@ -49,14 +52,14 @@ def first_column(part: str) -> list[str]:
 
 
 def rendered(settings: Settings, example: Path = EVERYTHING) -> str:
-    job = intake.read(json.loads(example.read_text(encoding="utf-8")), settings)
+    job = intake.read_form(json.loads(example.read_text(encoding="utf-8")), settings)
     return Renderer(settings).batch_script(job).text
 
 
 def test_template_variables() -> None:
-    job = intake.read(json.loads(EVERYTHING.read_text(encoding="utf-8")), Settings())
+    job = intake.read_form(json.loads(EVERYTHING.read_text(encoding="utf-8")), Settings())
     assert first_column(section(text_of("docs", "templates.md"), "Variables")) == list(
-        context(job, Settings())
+        Renderer(Settings()).context(job)
     )
 
 
@@ -66,11 +69,27 @@ def test_template_blocks() -> None:
     assert first_column(documented) == blocks
 
 
+def test_container_blocks_and_variables() -> None:
+    document = text_of("docs", "templates.md")
+    rows = re.findall(
+        r"^\| `(\w+)` \| `([\w.]+)` \|", section(document, "Blocks of `singularity/`"), re.MULTILINE
+    )
+    blocks = {
+        (block, file.name)
+        for file in (PROJECT / "templates" / "singularity").iterdir()
+        for block in re.findall(r"{% block (\w+) %}", file.read_text(encoding="utf-8"))
+    }
+    assert set(rows) == blocks
+    variables = Renderer(Settings()).context(native_job())["container"]
+    assert isinstance(variables, dict)
+    assert first_column(section(document, "The container of a native job")) == list(variables)
+
+
 def test_payload_blocks_and_variables() -> None:
     document = text_of("docs", "templates.md")
     blocks = re.findall(r"{% block (\w+) %}", text_of("templates", "slurmrestd", "job.json.j2"))
     assert first_column(section(document, "Blocks of `slurmrestd/job.json.j2`")) == blocks
-    job = intake.read(json.loads(EVERYTHING.read_text(encoding="utf-8")), Settings())
+    job = intake.read_form(json.loads(EVERYTHING.read_text(encoding="utf-8")), Settings())
     variables = PayloadRenderer(Settings()).context(
         Renderer(Settings()).batch_script(job), API_VERSIONS[0], user="kirby", home="/home/kirby"
     )
@@ -118,15 +137,24 @@ def test_the_worked_example_is_the_file_and_renders() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_example_of_containers_is_its_files() -> None:
+    part = section(text_of("docs", "templates.md"), "Another worked example")
+    shown = re.findall(r"```jinja\n(.*?)```", part, re.DOTALL)
+    files = [IMAGE_SHELF / "singularity" / f"{name}.sh.j2" for name in ("runtime", "pull")]
+    assert shown == [file.read_text(encoding="utf-8") for file in files]
+
+
 def test_settings_have_their_defaults_written_down() -> None:
     assert text_of("config", "defaults.yaml") == defaults_yaml(), "run: jarvice-downstream settings"
     assert text_of("schemas", "settings.schema.json") == settings_schema()
 
 
 def test_documents_name_no_variable_that_is_none() -> None:
-    job = intake.read(json.loads(EVERYTHING.read_text(encoding="utf-8")), Settings())
+    job = intake.read_form(json.loads(EVERYTHING.read_text(encoding="utf-8")), Settings())
     known = {declaration.variable for declaration in DECLARED.values()} | {FILE_VARIABLE}
-    known |= {f"{variable}_FILE" for variable in known} | set(parameters(job, Settings()))
+    known |= {f"{variable}_FILE" for variable in known} | set(
+        parameters(job, script_of(job), Settings(), Seal(""))
+    )
     known |= {"JARVICE_CPU_CORES", "JARVICE_CMD_SUCCESS", "JARVICE_CMD_FAILURE"}
     known |= {"JARVICE_TEST_CLUSTER"}
     for document in [*DOCUMENTS, *(PROJECT / "examples").glob("*.sh")]:

@@ -40,7 +40,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
 @example("long " * 100_000)
 def test_any_script_arrives_byte_for_byte(sandbox: Sandbox, text: str) -> None:
     doubled = text.replace("{", "{{").replace("}", "}}")
-    batch = RENDERER.batch_script(job(script=doubled))
+    batch = RENDERER.batch_script(job(text=doubled))
     assert "\r" not in batch.text
     reply = sandbox.run("bash -s", batch.text.encode("utf-8"))
     assert (reply.exit_code, reply.stdout, reply.stderr) == (5, b"", b"")

@@ -15,6 +15,7 @@ from pipeline.job import Credentials
 from pipeline.prepare import Preparer
 from pipeline.settings import Settings
 from tests.harness.forms import form, script
+from tests.harness.jobs import script_of
 
 REPO = "registry.example.com/group/app:1"
 
@@ -135,15 +136,18 @@ def test_no_secret_is_left_in_what_is_shown() -> None:
 
 
 def _assert_hidden(sent: dict[str, Any], line_ends: str, secrets: list[str], init_password: str) -> None:
-    text = intake.read(sent, Settings()).script.replace("\n", line_ends)
+    text = script_of(intake.read_form(sent, Settings())).text.replace("\n", line_ends)
     encoded = b64encode(text.encode()).decode()
-    preparer = Preparer(Settings(docker_username="u", docker_password=init_password))
+    settings = Settings(docker_username="u", docker_password=init_password)
+    preparer = Preparer(settings)
     job, batch = preparer.prepare({**sent, "hpc_script": {"singularity": encoded}})
+    open_batch = Preparer(settings, secrets_inside=True).render(job)
     for known in secrets:
         for spelling in (known, b64encode(known.encode()).decode(), json.dumps(known)[1:-1]):
-            assert spelling not in batch.masked()
+            assert spelling not in batch.text
+            assert spelling not in open_batch.masked()
             assert spelling not in repr(job)
             assert spelling not in repr(batch)
-    assert "JARVICE_DOCKER_PASSWORD=********" in batch.masked()
-    assert "JARVICE_INIT_DOCKER_PASSWORD=********" in batch.masked()
-    assert b64encode(init_password.encode()).decode() in batch.text
+    assert "JARVICE_DOCKER_PASSWORD='<SECRET" in batch.text
+    assert b64encode(init_password.encode()).decode() in batch.secrets_file
+    assert b64encode(init_password.encode()).decode() in open_batch.text

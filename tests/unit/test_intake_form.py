@@ -13,25 +13,27 @@ from pipeline.errors import InvalidJob
 from pipeline.prepare import Preparer
 from pipeline.settings import Settings
 from tests.harness.forms import form, script
+from tests.harness.jobs import script_of
 
 
 def test_a_form_becomes_a_job() -> None:
     sent = form(script("echo", JOBOBJ_USER="reverse_engineer-demo", JARVICE_CMD="aGk="), nodes=3)
-    job = intake.read(sent, Settings())
+    job = intake.read_form(sent, Settings())
     assert (job.name, job.number) == (sent["name"], sent["number"])
     assert (job.resources.nodes, job.resources.cores) == (3, 1)
-    assert (job.application, job.user, job.command) == ("app", "reverse_engineer-demo", "aGk=")
-    assert (job.architecture, job.appdef_version, job.held) == ("amd64", 2, False)
+    ours = script_of(job)
+    assert (ours.application, job.user, ours.command) == ("app", "reverse_engineer-demo", "aGk=")
+    assert (job.architecture, ours.appdef_version, job.held) == ("amd64", 2, False)
     assert job.bearer == sent["bearer"]
 
 
 @pytest.mark.parametrize("held", [True, False, None])
 def test_a_job_is_held_when_the_form_says_so(held: bool | None) -> None:
-    assert intake.read(form(script("echo"), held=held), Settings()).held is bool(held)
+    assert intake.read_form(form(script("echo"), held=held), Settings()).held is bool(held)
 
 
 def test_fields_that_are_not_known_are_no_fault() -> None:
-    intake.read(form(script("echo"), something_new={"a": 1}), Settings())
+    intake.read_form(form(script("echo"), something_new={"a": 1}), Settings())
 
 
 @pytest.mark.parametrize("field", ["name", "number", "nodes", "hpc_script", "bearer"])
@@ -39,7 +41,7 @@ def test_a_field_that_is_missing_is_named(field: str) -> None:
     sent = form(script("echo"))
     del sent[field]
     with pytest.raises(InvalidJob) as fault:
-        intake.read(sent, Settings())
+        intake.read_form(sent, Settings())
     assert fault.value.message.startswith(f"{field} is missing")
     assert fault.value.status == 400
 
@@ -72,34 +74,35 @@ def test_a_field_that_is_missing_is_named(field: str) -> None:
 )
 def test_a_field_of_the_wrong_form_is_named(field: str, value: object) -> None:
     with pytest.raises(InvalidJob) as fault:
-        intake.read({**form(script("echo")), field: value}, Settings())
+        intake.read_form({**form(script("echo")), field: value}, Settings())
     assert fault.value.message.startswith(field)
 
 
 def test_a_whole_number_may_come_as_a_float() -> None:
-    job = intake.read(form(script("echo"), nodes=json.loads("2.0")), Settings())
+    job = intake.read_form(form(script("echo"), nodes=json.loads("2.0")), Settings())
     assert repr(job.resources.nodes) == "2"
 
 
 @pytest.mark.parametrize("document", [None, [], "text", 5])
 def test_a_form_that_is_no_object_is_refused(document: Any) -> None:
     with pytest.raises(InvalidJob, match="the form"):
-        intake.read(document, Settings())
+        intake.read_form(document, Settings())
 
 
 def test_every_error_carries_the_name_of_the_job() -> None:
     sent = form(script("echo", JARVICE_CPU_CORES="many"))
     with pytest.raises(InvalidJob) as fault:
-        intake.read(sent, Settings())
+        intake.read_form(sent, Settings())
     assert fault.value.job == sent["name"]
 
 
 def test_the_executor_chooses_the_script() -> None:
     sent = form(script("echo"))
     sent["hpc_script"] = {"other": "!!!", "mine": sent["hpc_script"]["singularity"]}
-    assert intake.read(sent, Settings(executor="mine")).script == script("echo")
+    job = intake.read_form(sent, Settings(executor="mine"))
+    assert script_of(job).text == script("echo")
     with pytest.raises(InvalidJob, match=r"hpc_script.*'singularity'"):
-        intake.read(sent, Settings())
+        intake.read_form(sent, Settings())
 
 
 @pytest.mark.parametrize(
@@ -115,7 +118,7 @@ def test_the_executor_chooses_the_script() -> None:
 def test_a_script_that_cannot_be_read_is_refused(encoded: str, what: str) -> None:
     sent = {**form(script("echo")), "hpc_script": {"singularity": encoded}}
     with pytest.raises(InvalidJob, match=what) as fault:
-        intake.read(sent, Settings())
+        intake.read_form(sent, Settings())
     assert fault.value.message.startswith("hpc_script.singularity: ")
 
 
@@ -123,9 +126,8 @@ def test_base64_may_have_line_breaks() -> None:
     sent = form(script("echo " + "long " * 50))
     encoded = sent["hpc_script"]["singularity"]
     wrapped = "\r\n".join(encoded[place : place + 76] for place in range(0, len(encoded), 76))
-    assert intake.read({**sent, "hpc_script": {"singularity": wrapped}}, Settings()).script.startswith(
-        "#!/bin/bash"
-    )
+    job = intake.read_form({**sent, "hpc_script": {"singularity": wrapped}}, Settings())
+    assert script_of(job).text.startswith("#!/bin/bash")
 
 
 def test_a_large_script_is_refused_with_its_size() -> None:

@@ -12,7 +12,7 @@ from tests.harness.forms import form, script
 
 
 def job_with(**keys: object) -> Job:
-    return intake.read(form(script("echo", devices=None, **keys)), Settings())
+    return intake.read_form(form(script("echo", devices=None, **keys)), Settings())
 
 
 @pytest.mark.parametrize("walltime", ["00:00:01", "01:30:00", "26:03:04", "720:00:00"])
@@ -43,7 +43,7 @@ def test_what_is_no_licence_is_refused(licenses: str) -> None:
 @pytest.mark.parametrize("key", ["JOBOBJ_CTRSECRET", "JOBOBJ_DOCKER_SECRET", "JOBOBJ_DEVICES"])
 def test_none_is_absent_where_json_is_expected_too(key: str) -> None:
     text = script("echo").replace("#!/bin/bash\n", f"#!/bin/bash\n{key}=None\n")
-    job = intake.read(form(text), Settings())
+    job = intake.read_form(form(text), Settings())
     assert job.resources.sbatch_options == {}
     assert "None" not in job.secrets
 

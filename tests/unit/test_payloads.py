@@ -150,7 +150,7 @@ def test_a_block_that_no_shipped_template_has_stops_the_start(tmp_path: Path) ->
 
 def test_secrets_are_masked_in_every_spelling() -> None:
     script = "#!/bin/bash\n{DOWNSTREAM_PARAMETERS}\n"
-    secret = job(script=script, command=SECRET, secrets=(SECRET,))
+    secret = job(text=script, command=SECRET, secrets=(SECRET,))
     ours = Renderer(Settings()).batch_script(secret)
     made = PayloadRenderer(Settings()).payload(ours, "v0.0.42", user="kirby", home="/home/kirby")
     assert "hunter" in made.body().decode()
@@ -165,7 +165,7 @@ def test_secrets_are_masked_in_every_spelling() -> None:
 )
 def test_a_fault_shows_no_secret(tmp_path: Path, wrong: str) -> None:
     settings = site(tmp_path, job=f"{EXTENDS}{{% block queue %}}{wrong}{{% endblock %}}")
-    secret = job(command="hunter 2", secrets=("hunter 2",), script="#!/bin/bash\n{DOWNSTREAM_PARAMETERS}\n")
+    secret = job(command="hunter 2", secrets=("hunter 2",), text="#!/bin/bash\n{DOWNSTREAM_PARAMETERS}\n")
     ours = Renderer(settings).batch_script(secret)
     with pytest.raises(TemplateFault) as fault:
         PayloadRenderer(settings).payload(ours, "v0.0.42", user="kirby", home="/home/kirby")

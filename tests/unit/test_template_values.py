@@ -14,10 +14,19 @@ from pipeline.errors import DownstreamError, TemplateFault
 from pipeline.job import Credentials, Image, Job, Resources
 from pipeline.render import Renderer
 from pipeline.render.context import parameters
+from pipeline.render.sealing import Seal
 from pipeline.settings import Settings
 from tests.harness.bash import Sandbox
-from tests.harness.jobs import JOB, job
+from tests.harness.jobs import JOB, job, script_of
 from tests.harness.text import HOSTILE_TEXT
+
+
+class Open(Seal):
+    """Hides nothing."""
+
+    def hide(self, secret: str) -> str:
+        return secret
+
 
 CANARIES = [
     "$(touch canary)",
@@ -41,7 +50,7 @@ def text_fields(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, .
         part = getattr(value, declared.name)
         if is_dataclass(part):
             yield from text_fields(part, (*path, declared.name))
-        elif isinstance(part, str) and declared.name not in ("script", "bearer"):
+        elif isinstance(part, str) and declared.name not in ("text", "bearer"):
             yield (*path, declared.name)
 
 
@@ -64,18 +73,18 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
 @pytest.mark.parametrize("path", list(text_fields(JOB)), ids=".".join)
 def test_no_text_of_a_job_is_ever_run(sandbox: Sandbox, path: tuple[str, ...]) -> None:
     for canary in CANARIES:
-        _run_without_harm(sandbox, with_text(job(script=SCRIPT), path, canary), canary)
+        _run_without_harm(sandbox, with_text(job(text=SCRIPT), path, canary), canary)
 
 
 @pytest.mark.parametrize("canary", CANARIES)
 def test_no_sbatch_option_of_a_job_is_ever_run(sandbox: Sandbox, canary: str) -> None:
     asked = replace(JOB.resources, sbatch_options={"comment": canary})
-    _run_without_harm(sandbox, job(script=SCRIPT, resources=asked), canary)
+    _run_without_harm(sandbox, job(text=SCRIPT, resources=asked), canary)
 
 
 def _run_without_harm(sandbox: Sandbox, job: Job, canary: str) -> None:
     try:
-        batch = Renderer(Settings()).batch_script(job)
+        batch = Renderer(Settings(), secrets_inside=True).batch_script(job)
     except DownstreamError:
         assert "\n" in canary  # a directive can hold no line break, so the job is refused
         return
@@ -90,12 +99,14 @@ def _run_without_harm(sandbox: Sandbox, job: Job, canary: str) -> None:
 def test_the_parameters_reach_the_script_as_they_are(sandbox: Sandbox, one: str, two: str) -> None:
     settings = Settings(baremetal_http_proxy=one, singularity_tmpdir=two)
     hostile = job(
-        script=SCRIPT, command=two, app_image=Image(one, Credentials(two, one)), init_image=Image(two)
+        text=SCRIPT, command=two, app_image=Image(one, Credentials(two, one)), init_image=Image(two)
     )
-    batch = Renderer(settings).batch_script(hostile)
+    batch = Renderer(settings, secrets_inside=True).batch_script(hostile)
     reply = sandbox.run("bash -s", batch.text.encode("utf-8"))
     got = dict(line.split("=", 1) for line in reply.text().split("\0") if "=" in line)
-    wanted = {key: str(value) for key, value in parameters(hostile, settings).items()}
+    wanted = {
+        key: str(value) for key, value in parameters(hostile, script_of(hostile), settings, Open("")).items()
+    }
     assert {key: got.get(key) for key in wanted} == wanted
     assert got["JOB_LOCAL_USER"] == "kirby"
 

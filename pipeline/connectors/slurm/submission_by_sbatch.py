@@ -24,7 +24,8 @@ class SubmissionBySbatch:
         """``sbatch``, as the owner; see ``slurm.submission`` for why it happens once."""
         login, control = login_of(owner), batch.files.control
         try:
-            return self._host.ask(Submit(control), login=login, stdin=batch.text.encode("utf-8"))
+            secrets, text = batch.secrets_file.encode("utf-8"), batch.text.encode("utf-8")
+            return self._host.ask(Submit(control, len(secrets)), login=login, stdin=secrets + text)
         except Unsettled:
             return self._host.ask(Settle(control, batch.slurm_name), login=login)
         except Refused:

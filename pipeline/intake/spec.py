@@ -1,0 +1,162 @@
+"""From a native job spec to a checked ``Job``."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.errors import InvalidJob, MissingField
+from pipeline.intake import images
+from pipeline.intake.checking import check
+from pipeline.intake.devices import BARE_OPTIONS, CONTROL, sbatch_option
+from pipeline.intake.registry_logins import login_named
+from pipeline.job import Container, Credentials, Image, Job, Mount, Resources
+from pipeline.settings import Settings
+
+LEAST_OVERLAY_MB = 64
+"""What Singularity makes at the least."""
+
+_FIXED = ("HOME", "APPTAINER_NO_EVAL", "SINGULARITY_NO_EVAL")
+"""Variables of a container that Singularity or the templates set."""
+
+_TEXTS = ("command", "script", "working_dir", "partition")
+
+
+def read(spec: Mapping[str, Any], settings: Settings) -> Job:
+    """The job that a native spec describes. Of the settings' files only the registry logins are read.
+
+    Raises:
+        InvalidJob: names the field and what is wrong with it.
+        SettingsFault: the file of registry logins cannot be used.
+    """
+    name = spec.get("name") if isinstance(spec, Mapping) else None
+    try:
+        check("job", spec, "the job")
+        return _job(spec, settings)
+    except InvalidJob as fault:
+        raise fault.about(name) if isinstance(name, str) else fault from None
+
+
+def _job(spec: Mapping[str, Any], settings: Settings) -> Job:
+    _check_texts(spec)
+    if not spec.get("command") and not spec.get("script"):
+        raise MissingField("command")
+    resources = _resources(spec)
+    mpi, ranks = _mpi(spec, resources.cores, settings)
+    login = _login(spec, settings)
+    return Job(
+        name=spec["name"],
+        number=0,
+        resources=resources,
+        work=Container(
+            image=Image(spec["image"], login),
+            command=tuple(spec.get("command", ())),
+            script=_script(spec.get("script", "")),
+            environment=_environment(spec.get("environment", {})),
+            mounts=tuple(
+                Mount(mount["source"], mount.get("target", mount["source"]), mount.get("read_only", False))
+                for mount in spec.get("mounts", ())
+            ),
+            working_dir=spec.get("working_dir", ""),
+            pull=spec.get("pull", "always"),
+            image_in_global_registries=images.in_global_registries(settings, spec["image"]),
+            mpi=mpi,
+            ranks_per_node=ranks,
+        ),
+        overlay_mb=_overlay_mb(spec, ranks, settings),
+        user=spec["user"],
+        architecture=images.go_architecture(spec.get("architecture", "x86_64")),
+        held=spec.get("held", False),
+        secrets=tuple(_spellings(login.password)),
+    )
+
+
+def _resources(spec: Mapping[str, Any]) -> Resources:
+    gpus = spec.get("gpus", 0)
+    return Resources(
+        nodes=spec.get("nodes", 1),
+        cores=spec.get("cores", 1),
+        memory_gb=spec.get("memory_gb", 0),
+        gpus=gpus,
+        walltime=spec.get("walltime", ""),
+        licenses=spec.get("licenses", ""),
+        partition=spec.get("partition", ""),
+        exclusive=spec.get("exclusive", False),
+        sbatch_options=dict(_sbatch_options(spec.get("sbatch", {}))),
+    )
+
+
+def _sbatch_options(options: Mapping[str, str | int | bool]) -> Iterator[tuple[str, str | bool]]:
+    for name, value in options.items():
+        option = sbatch_option(name, "sbatch", f"{name}: {value}")
+        if value is False or (value is True and option not in BARE_OPTIONS):
+            raise InvalidJob(f"sbatch.{name}", value=value, expected="a value that sbatch takes")
+        if CONTROL.search(str(value)):
+            raise InvalidJob(f"sbatch.{name}", value=value, expected="free of control characters")
+        yield option, True if value is True else str(value)
+
+
+def _mpi(spec: Mapping[str, Any], cores: int, settings: Settings) -> tuple[str, int]:
+    """The type of MPI, empty for none, and the ranks of each node."""
+    wanted = spec.get("mpi", False)
+    if wanted is False:
+        if "ranks_per_node" in spec:
+            raise InvalidJob("ranks_per_node", expected="of use without mpi")
+        return "", 1
+    ranks: int = spec.get("ranks_per_node", cores)
+    if ranks > cores:
+        raise InvalidJob("ranks_per_node", value=ranks, expected=f"within the {cores} cores of a node")
+    return settings.mpi if wanted is True else wanted, ranks
+
+
+def _overlay_mb(spec: Mapping[str, Any], ranks: int, settings: Settings) -> int:
+    """MB of a node. Many ranks of a node have no overlay unless the job asks for one."""
+    mb: int = spec.get("overlay_mb", settings.singularity_overlay_size if ranks == 1 else 0)
+    if 0 < mb < LEAST_OVERLAY_MB * ranks:
+        field = "overlay_mb" if "overlay_mb" in spec else "JARVICE_SINGULARITY_OVERLAY_SIZE"
+        each = f" for each of a node's {ranks} ranks" if ranks > 1 else ""
+        raise InvalidJob(field, value=mb, expected=f"0, or {LEAST_OVERLAY_MB} or more{each}")
+    return mb
+
+
+def _environment(variables: Mapping[str, str | int]) -> dict[str, str]:
+    for name, value in variables.items():
+        if name in _FIXED:
+            raise InvalidJob(f"environment.{name}", expected="a variable that a job can set")
+        if isinstance(value, bool):
+            raise InvalidJob(f"environment.{name}", value=value, expected="a text; it needs quotes")
+        _check_text(f"environment.{name}", str(value))
+    return {name: str(value) for name, value in variables.items()}
+
+
+def _script(text: str) -> str:
+    return text if not text or text.startswith("#!") else f"#!/bin/sh\n{text}"
+
+
+def _check_texts(spec: Mapping[str, Any]) -> None:
+    for field in _TEXTS:
+        values = spec.get(field, "")
+        for value in values if isinstance(values, list) else [values]:
+            _check_text(field, value)
+
+
+def _check_text(field: str, value: str) -> None:
+    if "\0" in value or re.search("[\ud800-\udfff]", value):
+        raise InvalidJob(field, expected="text: it holds a NUL or half a character")
+
+
+def _login(spec: Mapping[str, Any], settings: Settings) -> Credentials:
+    wanted = spec.get("credentials", "")
+    if not wanted:
+        return Credentials()
+    if spec["image"].startswith("/"):
+        raise InvalidJob("credentials", expected="of use for an image that is a file")
+    return login_named(settings.registry_logins, wanted, images.registry_of(spec["image"]))
+
+
+def _spellings(password: str) -> Iterator[str]:
+    if password:
+        yield password
+        yield b64encode(password.encode()).decode()
