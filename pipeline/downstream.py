@@ -73,7 +73,7 @@ class Downstream:
         job, batch = self._preparer.prepare(form)
         with _about(job.name):
             owner = self._submission.owner_of(job.bearer)
-            job_id = self._submission.submit(batch, owner)
+            job_id = self._submission.submit(batch, owner).job_id
         _log.info("job %s submitted as %s for %s", job.name, job_id, owner.user)
         self._tracker.submitted(JobStatus(job.name, job_id, owner.user, "PENDING", Phase.QUEUED))
         return Submitted(job_id, batch.masked())

@@ -19,6 +19,9 @@ from pipeline.settings.kinds import pem_text
 from pipeline.settings.yaml_file import read_yaml
 from pipeline.shipped import schema
 
+TOKEN_VARIABLE = "SLURM_JWT"  # noqa: S105 - a variable's name
+"""Slurm's own commands take a user's token from here."""
+
 _USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?")
 
 
@@ -67,8 +70,8 @@ class UsersMapping:
                 "an administrator can add one to the users id mapping"
             ) from None
 
-    def key_holder(self, user: str) -> Owner:
-        """The owner of a job that the cluster says is this user's.
+    def key_holder(self, user: str, *, without: str = "the job's files cannot be reached") -> Owner:
+        """The owner of a job that is this cluster user's; ``without`` says what needs the key.
 
         Raises:
             NotAllowed: the user is not in the mapping.
@@ -77,8 +80,8 @@ class UsersMapping:
             return self._by_user[user]
         except KeyError:
             raise NotAllowed(
-                f"the cluster's user {user!r} is not in the users id mapping, so the job's files "
-                "cannot be reached; an administrator can add the user again"
+                f"the cluster's user {user!r} is not in the users id mapping, so {without}; "
+                "an administrator can add the user"
             ) from None
 
 
@@ -95,23 +98,25 @@ def mail_of(bearer: str) -> str:
     return mail
 
 
-def owner_by_token(bearer: str, user_claims: Sequence[str]) -> Owner:
-    """The user that a bearer token names itself: slurmrestd verifies it, and Slurm knows the same user.
+def owner_by_token(bearer: str, user_claims: Sequence[str], *, called: str = "bearer") -> Owner:
+    """The user that a token names itself: slurmrestd verifies it, and Slurm knows the same user.
+
+    ``called`` is where the token came from, for messages.
 
     Raises:
         InvalidRequest: the bearer is not a JWT.
         NotAllowed: the token has none of these claims, or what it has is no user name.
     """
-    token = token_of(bearer)
-    claims = _claims(token)
+    token = token_of(bearer, called)
+    claims = _claims(token, called)
     user = next((claims[claim] for claim in user_claims if claims.get(claim)), None)
     if user is None:
         raise NotAllowed(
-            f"bearer: the token has no claim {' or '.join(user_claims)}, so nobody knows which user of the "
+            f"{called}: the token has no claim {' or '.join(user_claims)}, so nobody knows which user of the "
             "cluster it stands for; an administrator can set JARVICE_SLURMRESTD_USER_CLAIM"
         )
     if not isinstance(user, str) or not _USER_NAME.fullmatch(user):
-        raise NotAllowed("bearer: what the token names is not the name of a user of the cluster")
+        raise NotAllowed(f"{called}: what the token names is not the name of a user of the cluster")
     return Owner(user, token=token)
 
 
@@ -123,19 +128,19 @@ def expired_since(token: str) -> int | None:
     return None
 
 
-def token_of(bearer: str) -> str:
+def token_of(bearer: str, called: str = "bearer") -> str:
     """The token alone, as it goes into a header. Raises InvalidRequest for one that cannot."""
     token = bearer.removeprefix("Bearer ").strip()
     if not (token.isascii() and token.isprintable()) or " " in token:
-        raise InvalidRequest("bearer: is not a JSON Web Token (it holds characters that no token has)")
+        raise InvalidRequest(f"{called}: is not a JSON Web Token (it holds characters that no token has)")
     return token
 
 
-def _claims(token: str) -> dict[str, Any]:
+def _claims(token: str, called: str = "bearer") -> dict[str, Any]:
     try:
         return jwt.decode(token, options={"verify_signature": False})
     except (jwt.InvalidTokenError, ValueError, RecursionError) as fault:
-        raise InvalidRequest(f"bearer: is not a JSON Web Token ({fault})") from None
+        raise InvalidRequest(f"{called}: is not a JSON Web Token ({fault})") from None
 
 
 def read_mapping(path: Path) -> UsersMapping:

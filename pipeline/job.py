@@ -158,6 +158,14 @@ class JobStatus:
     has said it yet."""
 
 
+class Piece(NamedTuple):
+    """A part of a job's output."""
+
+    data: bytes
+    size: int
+    """Bytes that the output had in all when it was read."""
+
+
 class Sent(NamedTuple):
     """A job that was given to Slurm."""
 

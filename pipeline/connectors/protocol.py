@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from pipeline.errors import DownstreamError
 from pipeline.identity import Owner
-from pipeline.job import JobStatus
+from pipeline.job import JobStatus, Piece, Sent
 from pipeline.render import BatchScript
 
 
@@ -18,10 +18,18 @@ class Submission(Protocol):
         """Whose job it will be. Raises NotAllowed or InvalidRequest."""
         ...
 
-    def submit(self, batch: BatchScript, owner: Owner) -> str:
-        """Send a job and return its id.
+    def owner_named(self, user: str, token: str) -> Owner:
+        """This user of the cluster, whose native job it will be; the token is the user's own, or empty.
 
-        A name that was sent before gives the id of that time. Raises Refused, in Slurm's words.
+        Raises:
+            NotAllowed, NotAuthenticated, InvalidRequest: jobs cannot be sent as this user.
+        """
+        ...
+
+    def submit(self, batch: BatchScript, owner: Owner) -> Sent:
+        """Send a job, or find the one that was sent with its name before.
+
+        Raises Refused, in Slurm's words.
         """
         ...
 
@@ -61,6 +69,14 @@ class Management(Protocol):
         """
         ...
 
+    def search(self, wanted: str) -> list[JobStatus]:
+        """Ended jobs with this name, or this id, that ``jobs`` may have no more; the last one last."""
+        ...
+
+    def with_exit_codes(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
+        """The same jobs, ended ones with their exit codes as far as Slurm still knows."""
+        ...
+
     def terminate(self, job_id: str) -> None:
         """End a job, queued or running. An ended one is no error."""
         ...
@@ -79,6 +95,10 @@ class Management(Protocol):
         Raises:
             OutOfReach: there may be output, but not for this downstream.
         """
+        ...
+
+    def output_from(self, job: JobStatus, offset: int) -> Piece | None:
+        """A piece of a job's output from this byte on; None before there is any. Raises OutOfReach."""
         ...
 
     def remove_files(self, job: JobStatus) -> None:

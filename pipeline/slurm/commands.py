@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from pipeline import shell
-from pipeline.errors import Nonsense, Unavailable
+from pipeline.errors import Nonsense, NotFound, Unavailable
 from pipeline.job import JobStatus
 from pipeline.settings import NATIVE_MARK
 from pipeline.slurm import hostlist, states
@@ -73,6 +73,12 @@ class Squeue:
         return found
 
 
+REMEMBERED_DAYS = 30
+"""Days for which a native job is found by its name after Slurm has forgotten it."""
+
+_ACCOUNTED = "JobIDRaw,User,State,Elapsed,NodeList,ExitCode,JobName"
+
+
 class NoAccounting(Exception):
     """The cluster has no slurmdbd; what a job left behind is all there is."""
 
@@ -93,7 +99,7 @@ class Sacct:
         return shell.join(
             ["sacct", "--noheader", "--parsable2", "--allocations", "--allusers", "--duplicates",
              f"--jobs={','.join(self.job_ids)}",
-             "--format=JobIDRaw,User,State,Elapsed,NodeList,JobName"]
+             f"--format={_ACCOUNTED}"]
         )  # fmt: skip
 
     def parse(self, reply: Completed) -> list[JobStatus]:
@@ -104,20 +110,64 @@ class Sacct:
             Unavailable: it did not answer.
             Nonsense: a line is not of the form that was asked for.
         """
+        return _accounted(reply, self.prefix)
+
+
+@dataclass(frozen=True)
+class SacctOfName:
+    """The accounting records of a name, of the last days. Source: sacct(1)."""
+
+    prefix: str
+    name: str
+
+    def line(self) -> str:
+        """The line of bash."""
+        return shell.join(
+            ["sacct", "--noheader", "--parsable2", "--allocations", "--allusers", "--duplicates",
+             f"--name={self.prefix}{self.name}", f"--starttime=now-{REMEMBERED_DAYS}days",
+             f"--format={_ACCOUNTED}"]
+        )  # fmt: skip
+
+    def parse(self, reply: Completed) -> list[JobStatus]:
+        """The records, oldest first. Raises as ``Sacct`` does."""
+        return [job for job in _accounted(reply, self.prefix) if job.name == self.name]
+
+
+@dataclass(frozen=True)
+class ExitCodes:
+    """The exit codes of jobs that slurmctld still knows. ``--format`` has no field for them.
+
+    Source: squeue(1).
+    """
+
+    job_ids: Sequence[str]
+
+    def line(self) -> str:
+        """The line of bash."""
+        return shell.join(
+            ["squeue", "--noheader", "--all", "--states=all", f"--jobs={','.join(self.job_ids)}",
+             "--Format=JobID:20,exit_code:20"]
+        )  # fmt: skip
+
+    def parse(self, reply: Completed) -> dict[str, tuple[int, int]]:
+        """Code and signal by id; nothing of jobs that slurmctld has forgotten.
+
+        Raises:
+            Unavailable: slurmctld did not answer.
+            Nonsense: a line is not of the form that was asked for.
+        """
         if reply.exit_code != 0:
-            if "accounting storage is disabled" in reply.complaint():
-                raise NoAccounting(reply.complaint())
-            raise Unavailable(f"sacct: {reply.complaint() or f'exit code {reply.exit_code}'}")
-        found = []
+            said = fault(reply, "squeue")
+            if isinstance(said, NotFound):  # the only one that is asked for
+                return {}
+            raise Unavailable(said.message)
+        found = {}
         for record in reply.text().splitlines():
-            fields = record.split("|", 5)
-            if len(fields) != 6:
-                raise Nonsense(f"sacct: cannot read the line {record[:80]!r}")
-            job_id, user, state, elapsed, nodes, slurm_name = fields
-            name = our_name(slurm_name, self.prefix)
-            if name is not None:
-                nodes = "" if nodes == "None assigned" else nodes
-                found.append(_status(name, job_id, user, state, elapsed, nodes))
+            try:
+                job_id, code = record.split()
+                found[job_id] = states.read_exit_code(code)
+            except ValueError:
+                raise Nonsense(f"squeue: cannot read the line {record[:80]!r}") from None
         return found
 
 
@@ -197,7 +247,28 @@ def our_name(slurm_name: str, prefix: str) -> str | None:
     return name if name != slurm_name and ours else None
 
 
-def _status(name: str, job_id: str, user: str, state: str, elapsed: str, nodes: str) -> JobStatus:
+def _accounted(reply: Completed, prefix: str) -> list[JobStatus]:
+    """What sacct says of our jobs."""
+    if reply.exit_code != 0:
+        if "accounting storage is disabled" in reply.complaint():
+            raise NoAccounting(reply.complaint())
+        raise Unavailable(f"sacct: {reply.complaint() or f'exit code {reply.exit_code}'}")
+    found = []
+    for record in reply.text().splitlines():
+        fields = record.split("|", 6)
+        if len(fields) != 7:
+            raise Nonsense(f"sacct: cannot read the line {record[:80]!r}")
+        job_id, user, state, elapsed, nodes, code, slurm_name = fields
+        name = our_name(slurm_name, prefix)
+        if name is not None:
+            nodes = "" if nodes == "None assigned" else nodes
+            found.append(_status(name, job_id, user, state, elapsed, nodes, code))
+    return found
+
+
+def _status(
+    name: str, job_id: str, user: str, state: str, elapsed: str, nodes: str, code: str = "0:0"
+) -> JobStatus:
     word = states.read_state(state)
     try:
         return JobStatus(
@@ -208,6 +279,7 @@ def _status(name: str, job_id: str, user: str, state: str, elapsed: str, nodes: 
             phase=states.phase(word),
             elapsed=states.read_seconds(elapsed),
             nodes=hostlist.expand(nodes),
+            exit_code=states.exit_code(word, *states.read_exit_code(code)),
         )
     except ValueError as broken:
         raise Nonsense(f"Slurm: cannot read what it says of job {job_id}: {broken}") from None

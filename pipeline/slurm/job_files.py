@@ -8,13 +8,17 @@ from dataclasses import dataclass
 
 from pipeline import shell
 from pipeline.errors import Nonsense, NotAllowed, NotFound, OutOfReach, Unavailable
-from pipeline.job import JobFiles
+from pipeline.job import JobFiles, Piece
 from pipeline.transport import Completed
 
 _NOT_THERE = 66
 _NOT_ALLOWED = 77
 _NO_SUCH_KEY = 2
 """Of getent(1)."""
+
+PIECE_BYTES = 1024 * 1024
+"""Output that is read at a time while a job is followed."""
+
 _DENIED = re.compile("permission denied|not permitted", re.IGNORECASE)
 
 
@@ -48,14 +52,10 @@ class Tail:
 
     def line(self) -> str:
         """The line of bash."""
-        file = shell.quote(self.files.output)
-        cut = f"tail --bytes={self.most_bytes} -- {file}"
+        cut = f"tail --bytes={self.most_bytes} -- {shell.quote(self.files.output)}"
         if self.lines:
             cut += f" | tail --lines={self.lines}"
-        # To who may not enter its folder a file is not there either.
-        hidden = f"[[ $(stat -- {file} 2>&1) == *denied* ]]"
-        missing = f"[ -e {file} ] || {hidden} && exit {_NOT_ALLOWED}; exit {_NOT_THERE}"
-        return f"[ -r {file} ] || {{ {missing}; }}; {cut}"
+        return _of_output(self.files, cut)
 
     def parse(self, reply: Completed) -> bytes | None:
         """The bytes; None when there is no output yet.
@@ -64,16 +64,82 @@ class Tail:
             OutOfReach: this user may not read it.
             Unavailable: the file is there and cannot be read now.
         """
-        if reply.exit_code == _NOT_THERE:
+        return _output_in(reply, self.files)
+
+
+@dataclass(frozen=True)
+class OutputFrom:
+    """A job's output from a byte on, as far as ``PIECE_BYTES`` go."""
+
+    files: JobFiles
+    offset: int
+
+    def line(self) -> str:
+        """The line of bash."""
+        file = shell.quote(self.files.output)
+        size = f"stat --dereference --format=%s -- {file}"
+        return _of_output(
+            self.files, f"{size} && tail --bytes=+{self.offset + 1} -- {file} | head --bytes={PIECE_BYTES}"
+        )
+
+    def parse(self, reply: Completed) -> Piece | None:
+        """The piece; None when there is no output yet. Raises as ``Tail`` does."""
+        found = _output_in(reply, self.files)
+        if found is None:
             return None
-        if reply.exit_code == _NOT_ALLOWED:
-            raise OutOfReach(
-                f"the job's output {self.files.output} cannot be read by the user who manages jobs: "
-                "Permission denied"
-            )
-        if reply.exit_code != 0 or reply.stderr.strip():
-            raise Unavailable(f"cannot read the job's output: {reply.complaint()}")
-        return reply.stdout
+        size, _, data = found.partition(b"\n")
+        if not size.isdigit():
+            raise Nonsense(f"the size of the job's output is {size[:80]!r}")
+        return Piece(data, int(size))
+
+
+def _of_output(files: JobFiles, then: str) -> str:
+    """A line of bash that reads the output where it is there and may be read."""
+    file = shell.quote(files.output)
+    # To who may not enter its folder a file is not there either.
+    hidden = f"[[ $(stat -- {file} 2>&1) == *denied* ]]"
+    missing = f"[ -e {file} ] || {hidden} && exit {_NOT_ALLOWED}; exit {_NOT_THERE}"
+    return f"[ -r {file} ] || {{ {missing}; }}; {then}"
+
+
+def _output_in(reply: Completed, files: JobFiles) -> bytes | None:
+    if reply.exit_code == _NOT_THERE:
+        return None
+    if reply.exit_code == _NOT_ALLOWED:
+        raise OutOfReach(
+            f"the job's output {files.output} cannot be read by the user who manages jobs: Permission denied"
+        )
+    if reply.exit_code != 0 or reply.stderr.strip():
+        raise Unavailable(f"cannot read the job's output: {reply.complaint()}")
+    return reply.stdout
+
+
+@dataclass(frozen=True)
+class ReadClaim:
+    """The id in the control folder of a name."""
+
+    files: JobFiles
+
+    def line(self) -> str:
+        """The line of bash."""
+        return (
+            f"cd {shell.quote(self.files.control)} 2>/dev/null || exit {_NOT_THERE}; "
+            '{ IFS=";" read -r id _ <jobid || read -r id <started; } 2>/dev/null; echo "$id"'
+        )
+
+    def parse(self, reply: Completed) -> str:
+        """The id; empty when nothing was recorded.
+
+        Raises:
+            NotFound: there is no control folder of this name.
+            Unavailable: it cannot be read.
+        """
+        if reply.exit_code == _NOT_THERE:
+            raise NotFound("the job has no control folder on the cluster")
+        if reply.exit_code != 0:
+            raise Unavailable(f"cannot read the job's control folder: {reply.complaint()}")
+        found = reply.text().strip()
+        return found if found.isdecimal() else ""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,10 @@ _ENDED = {
     "TIMEOUT": -9,
     KILLED: -9,
 }
+_OWN_ENDS = ("COMPLETED", "FAILED", "OUT_OF_MEMORY")
+"""Those that a job comes to itself; Slurm brings about the others, and what it says of their code varies."""
+
+_SIGNALS = range(1, 65)
 
 
 def phase(state: str) -> Phase:
@@ -39,6 +43,31 @@ def phase(state: str) -> Phase:
 def exit_status(state: str) -> int:
     """The upstream's exit status for a final state; -9 for every end that has none of its own."""
     return _ENDED.get(state, -9)
+
+
+def may_have_exit_code(state: str) -> bool:
+    """Whether a job in this state has come to its own end."""
+    return state in _OWN_ENDS
+
+
+def exit_code(state: str, code: int = 0, signal: int = 0) -> int | None:
+    """The batch script's own exit code, as a shell would tell it; None where it has none.
+
+    A failed job of which Slurm says 0 did not come to its script's end, or was not asked for its code.
+    """
+    if state == "COMPLETED" or not may_have_exit_code(state):
+        return 0 if state == "COMPLETED" else None
+    return 128 + signal if signal in _SIGNALS else code or None
+
+
+def read_exit_code(text: str) -> tuple[int, int]:
+    """Code and signal, of Slurm's ``code:signal``.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    code, _, signal = text.partition(":")
+    return int(code), int(signal)
 
 
 def read_state(text: str) -> str:

@@ -12,11 +12,15 @@ from enum import IntEnum
 
 from pipeline import shell
 from pipeline.errors import Nonsense, Refused, Unavailable
+from pipeline.job import Sent
 from pipeline.slurm.refusals import fault
 from pipeline.transport import Completed
 
 CLAIM_SECONDS = 60
 """Age from which a claim without an id and without a job in Slurm is taken to be abandoned."""
+
+
+_SENT_BEFORE = "before"
 
 
 class _Exit(IntEnum):
@@ -54,12 +58,12 @@ class Submit:
             f"|| exit {_Exit.UNSETTLED:d}; }}; "
             'if claim || { [ ! -d "$c" ] && mkdir -p "${c%/*}" && claim; }; then '
             f'{keep}sbatch --parsable >"$c/jobid" || exit; tell; '
-            f'elif [ -O "$c" ]; then tell; elif [ -d "$c" ]; then exit {_Exit.TAKEN:d}; '
+            f'elif [ -O "$c" ]; then tell; echo {_SENT_BEFORE}; elif [ -d "$c" ]; then exit {_Exit.TAKEN:d}; '
             f'else mkdir "$c"; exit {_Exit.NO_FOLDER:d}; fi'
         )
 
-    def parse(self, reply: Completed) -> str:
-        """The job's id, of this submission or of the one that came first.
+    def parse(self, reply: Completed) -> Sent:
+        """The job, of this submission or of the one that came first.
 
         Raises:
             Unsettled: claimed, but without an id; sbatch may have taken the job all the same.
@@ -73,7 +77,8 @@ class Submit:
             raise Refused("another user has a job of this name")
         if reply.exit_code != 0:
             raise fault(reply, "sbatch")
-        return _job_id(reply)
+        job_id, _, before = reply.text().strip().partition("\n")
+        return Sent(_job_id(job_id), is_new=before != _SENT_BEFORE)
 
 
 @dataclass(frozen=True)
@@ -132,11 +137,10 @@ class Settle:
         if reply.exit_code != 0:
             # The job may be there: whatever is complained of, it is not the caller's fault.
             raise Unavailable(fault(reply, "finding an earlier submission of this name").message)
-        return _job_id(reply)
+        return _job_id(reply.text().strip())
 
 
-def _job_id(reply: Completed) -> str:
-    job_id = reply.text().strip()
+def _job_id(job_id: str) -> str:
     if not job_id.isdecimal():
         raise Nonsense(f"sbatch: answered {job_id[:80]!r} where a job id was expected")
     return job_id

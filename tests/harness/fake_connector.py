@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.connectors.protocol import Ends
 from pipeline.errors import DownstreamError
 from pipeline.identity import Owner
-from pipeline.job import JobRef, JobStatus, Phase
+from pipeline.job import JobRef, JobStatus, Phase, Piece, Sent
 from pipeline.render import BatchScript
 from tests.harness.jobs import NAME
 
@@ -48,14 +48,22 @@ class FakeConnector:
     outputs: int = 0
     removed: list[str] = field(default_factory=list)
     terminated: list[str] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    exit_codes: dict[str, int] = field(default_factory=dict)
+    """By id, of jobs that are asked for them."""
+    piece_bytes: int = 1000
     submitted: list[BatchScript] = field(default_factory=list)
 
     def owner_of(self, bearer: str) -> Owner:
         return Owner("kirby")
 
-    def submit(self, batch: BatchScript, owner: Owner) -> str:
+    def owner_named(self, user: str, token: str) -> Owner:
+        return Owner(user, token=token)
+
+    def submit(self, batch: BatchScript, owner: Owner) -> Sent:
+        names = [earlier.name for earlier in self.submitted]
         self.submitted.append(batch)
-        return "7"
+        return Sent("7", is_new=batch.name not in names)
 
     def jobs(self) -> list[JobStatus]:
         self.polls += 1
@@ -70,11 +78,17 @@ class FakeConnector:
         wanted = {(job.name, job.job_id) for job in jobs}
         return Ends([job for job in self.over if (job.name, job.job_id) in wanted], self.ends_fault)
 
+    def search(self, wanted: str) -> list[JobStatus]:
+        return [job for job in self.over if wanted in (job.name, job.job_id)]
+
+    def with_exit_codes(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
+        return [replace(job, exit_code=self.exit_codes.get(job.job_id, job.exit_code)) for job in jobs]
+
     def terminate(self, job_id: str) -> None:
         self.terminated.append(job_id)
 
     def release(self, job_id: str) -> None:
-        return
+        self.released.append(job_id)
 
     def events(self, job_id: str) -> str:
         return f"JobId={job_id}\n"
@@ -82,6 +96,11 @@ class FakeConnector:
     def output(self, job: JobStatus, lines: int) -> bytes | None:
         self.outputs += 1
         return self.output_bytes
+
+    def output_from(self, job: JobStatus, offset: int) -> Piece | None:
+        if self.output_bytes is None:
+            return None
+        return Piece(self.output_bytes[offset : offset + self.piece_bytes], len(self.output_bytes))
 
     def remove_files(self, job: JobStatus) -> None:
         if self.removal_fault:

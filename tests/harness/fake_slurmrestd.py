@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
 
 import jwt
 
@@ -50,18 +51,24 @@ class FakeJob:
     name: str
     user: str
     state: list[str] = field(default_factory=lambda: ["PENDING"])
+    exit_code: int = 0
+
+    def _exit_code(self) -> dict[str, Any]:
+        return {"return_code": {"set": True, "infinite": False, "number": self.exit_code}, "signal": {}}
 
     def record(self) -> dict[str, Any]:
         """As ``GET job`` shows it."""
         start = {"set": True, "infinite": False, "number": 1000}
         end = {"set": True, "infinite": False, "number": 1065}
         return {"job_id": self.job_id, "name": self.name, "user_name": self.user, "job_state": self.state,
-                "nodes": "n1", "start_time": start, "end_time": end}  # fmt: skip
+                "nodes": "n1", "start_time": start, "end_time": end,
+                "exit_code": self._exit_code()}  # fmt: skip
 
     def accounted(self) -> dict[str, Any]:
         """As accounting shows it."""
         return {"job_id": self.job_id, "name": self.name, "user": self.user, "nodes": "n1",
-                "state": {"current": self.state}, "time": {"start": 1000, "end": 1065}}  # fmt: skip
+                "state": {"current": self.state}, "time": {"start": 1000, "end": 1065},
+                "exit_code": self._exit_code()}  # fmt: skip
 
 
 Fault = Callable[[Callable[[], Answer]], Answer | None]
@@ -176,6 +183,10 @@ class FakeSlurmrestd:
                 return Answer(200, {"jobs": states, "errors": []})
             if what.startswith("GET slurmdb/job/"):
                 runs = [run.accounted() for run in self.accounting if run.job_id == job_id]
+                return Answer(200, {"jobs": runs, "errors": []})
+            if what == "GET slurmdb/jobs":
+                wanted = parse_qs(query)["job_name"]
+                runs = [run.accounted() for run in self.accounting if run.name in wanted]
                 return Answer(200, {"jobs": runs, "errors": []})
             if job is None:
                 return error(2017, "Invalid job id specified", 404)

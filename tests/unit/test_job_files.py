@@ -12,8 +12,17 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import Nonsense, NotAllowed, NotFound, OutOfReach, Unavailable
-from pipeline.job import JobFiles
-from pipeline.slurm.job_files import ExitRecord, Listing, ReadRecord, Remove, Tail
+from pipeline.job import JobFiles, Piece
+from pipeline.slurm.job_files import (
+    PIECE_BYTES,
+    ExitRecord,
+    Listing,
+    OutputFrom,
+    ReadClaim,
+    ReadRecord,
+    Remove,
+    Tail,
+)
 from pipeline.transport import Completed
 from tests.harness.bash import Sandbox
 
@@ -71,6 +80,49 @@ def test_output_that_is_there_and_cannot_be_read_is_an_error(sandbox: Sandbox) -
     for lines in (0, 10):
         with pytest.raises(Unavailable, match="cannot read the job's output"):
             tail(sandbox, lines)
+
+
+def output_from(sandbox: Sandbox, offset: int) -> Piece | None:
+    command = OutputFrom(JobFiles("", NAME), offset)
+    return command.parse(sandbox.run(command.line()))
+
+
+def test_output_from_a_byte_on(sandbox: Sandbox) -> None:
+    assert output_from(sandbox, 0) is None
+    data = bytes(range(256)) * 100
+    write_output(sandbox, data)
+    for offset in (0, 1, 255, len(data), len(data) + 5):
+        assert output_from(sandbox, offset) == Piece(data[offset:], len(data))
+
+
+def test_output_that_is_long_comes_in_pieces(sandbox: Sandbox) -> None:
+    write_output(sandbox, b"x" * (PIECE_BYTES + 10))
+    assert output_from(sandbox, 5) == Piece(b"x" * PIECE_BYTES, PIECE_BYTES + 10)
+
+
+def test_a_piece_of_output_that_cannot_be_read_is_an_error(sandbox: Sandbox) -> None:
+    (sandbox.home / ".jarvice" / f"{NAME}.out").mkdir(parents=True)
+    with pytest.raises(Unavailable, match="cannot read the job's output"):
+        output_from(sandbox, 0)
+    for answer in (b"", b"many\nx"):
+        with pytest.raises(Nonsense, match="size"):
+            OutputFrom(JobFiles("", NAME), 0).parse(Completed(0, answer))
+
+
+@pytest.mark.parametrize(
+    ("marks", "job_id"),
+    [({"jobid": "12\n"}, "12"), ({"jobid": "12;cluster\n"}, "12"), ({"started": "13\n"}, "13"),
+     ({"jobid": "", "started": "13\n"}, "13"), ({}, ""), ({"jobid": "no\n"}, "")],
+)  # fmt: skip
+def test_the_id_that_a_name_was_claimed_for(sandbox: Sandbox, marks: dict[str, str], job_id: str) -> None:
+    command = ReadClaim(JobFiles("", NAME))
+    with pytest.raises(NotFound):
+        command.parse(sandbox.run(command.line()))
+    control = sandbox.home / ".jarvice" / "control" / NAME
+    control.mkdir(parents=True)
+    for mark, text in marks.items():
+        (control / mark).write_text(text)
+    assert command.parse(sandbox.run(command.line())) == job_id
 
 
 def read_record(sandbox: Sandbox, text: str | None) -> ExitRecord | None:

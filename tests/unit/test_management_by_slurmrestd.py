@@ -28,7 +28,7 @@ OURS = f"jarvice_{NAME}"
 TOKEN = token("jarvice")
 RAN = JobStatus(NAME, "7", "kirby", "RUNNING", Phase.RUNNING)
 NEVER_SEEN = JobStatus(NAME, "7", "", "", Phase.ENDED)
-COMPLETED = JobStatus(NAME, "7", "kirby", "COMPLETED", Phase.ENDED, 65, ("n1",))
+COMPLETED = JobStatus(NAME, "7", "kirby", "COMPLETED", Phase.ENDED, 65, ("n1",), 0)
 
 Connect = Callable[..., Management]
 
@@ -373,6 +373,7 @@ def test_files_are_out_of_reach_and_that_is_404(connect: Connect) -> None:
     management = connect()
     for ask in (
         lambda: management.output(COMPLETED, 10),
+        lambda: management.output_from(COMPLETED, 10),
         lambda: management.remove_files(COMPLETED),
         lambda: management.listing("/home", False),
     ):
@@ -451,3 +452,23 @@ def test_closing_ends_the_threads(connect: Connect, slurm: FakeSlurmrestd) -> No
         lambda: not any(thread.name.startswith("slurmrestd") for thread in threading.enumerate()),
         seconds=5, pause=0.01,
     )  # fmt: skip
+
+
+# ---- native jobs ----
+
+
+def test_a_native_job_is_found_in_accounting_by_name_and_by_id(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    slurm.accounting = [
+        FakeJob(7, "jarvice_:hello", "kirby", ["FAILED"], exit_code=1),
+        FakeJob(7, "jarvice_:hello", "kirby", ["FAILED"], exit_code=3),
+        FakeJob(8, "jarvice_:hello", "mario", ["RUNNING"]),
+        FakeJob(9, OURS, "mario", ["COMPLETED"]),
+    ]
+    management = connect(job_name_prefix="jarvice_:")
+    hello = JobStatus("hello", "7", "kirby", "FAILED", Phase.ENDED, 65, ("n1",), 3)
+    assert management.search("hello") == management.search("7") == [hello]
+    for other in ("8", "9", "10", str(2**40), "other"):
+        assert management.search(other) == []
+    assert management.with_exit_codes([hello]) == [hello]

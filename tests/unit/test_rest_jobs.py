@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import DownstreamError, Nonsense, NotAuthenticated, NotFound, Unavailable
 from pipeline.job import JobStatus, Phase
 from pipeline.slurm.rest.records import read_accounted, read_job, read_state
-from pipeline.slurm.rest.requests import AccountedJob, GetJob, JobStates, ShowJob
+from pipeline.slurm.rest.requests import AccountedJob, AccountedName, GetJob, JobStates, ShowJob
 from pipeline.transport import HttpReply
 from tests.harness.rest_replies import NEW, NOW, OLD, errors, number, reply
 
@@ -195,6 +195,50 @@ def test_an_accounting_record(version: str, state: object) -> None:
     assert record.status("jarvice_", NOW) == JobStatus(
         "2024-x", "427", "kirby", "TIMEOUT", Phase.ENDED, 37, ("n1",)
     )
+
+
+def code(number_: object = None, signal: object = None, signal_key: str = "id") -> dict[str, Any]:
+    return {"status": ["ERROR"], "return_code": number_, "signal": {signal_key: signal, "name": ""}}
+
+
+EXIT_CODES = [
+    ("FAILED", 3 << 8, 3),  # slurmctld, up to v0.0.39
+    ("FAILED", 9, 137),
+    ("FAILED", 139, 139),  # with a core dump
+    ("FAILED", None, None),
+    ("FAILED", code(3, 0, "signal_id"), 3),  # accounting, up to v0.0.39
+    ("FAILED", code(0, 9, "signal_id"), 137),
+    ("FAILED", code(3, None, "signal_id"), 3),
+    ("FAILED", code(number(3), number(None)), 3),
+    ("FAILED", code(number(None), number(9)), 137),
+    ("FAILED", code(number(0), number(None)), None),
+    ("FAILED", {**code(number(3)), "signal": None}, 3),
+    ("COMPLETED", code(number(0), number(None)), 0),
+    ("CANCELLED", code(number(None), number(15)), None),
+    ("RUNNING", code(number(0), number(None)), None),
+]
+
+
+@pytest.mark.parametrize(("state", "said", "exit_code"), EXIT_CODES)
+def test_the_exit_code_in_all_its_forms(state: str, said: object, exit_code: int | None) -> None:
+    assert read_job({**job(job_state=[state]), "exit_code": said}).exit_code == exit_code
+    assert read_accounted({**accounted([state]), "exit_code": said}).exit_code == exit_code
+
+
+@pytest.mark.parametrize("said", ["soon", [], code("soon"), {**code(number(3)), "signal": [9]}])
+def test_an_exit_code_that_cannot_be_read_is_an_error(said: object) -> None:
+    with pytest.raises(Nonsense):
+        read_job({**job(job_state=["FAILED"]), "exit_code": said})
+
+
+def test_accounting_is_asked_for_a_name_of_the_last_days() -> None:
+    command = AccountedName("jarvice_:hello")
+    assert command.path(NEW) == f"/slurmdb/{NEW}/jobs?job_name=jarvice_%3Ahello&start_time=now-30days"
+    runs = [{**accounted(["FAILED"]), "name": name} for name in ("jarvice_:hello", "jarvice_:Hello")]
+    assert [job.slurm_name for job in command.parse(reply({"jobs": runs, "errors": []}), NEW)] == [
+        "jarvice_:hello"
+    ]
+    assert command.parse(reply(NOTHING_OLD), OLD) == []
 
 
 @pytest.mark.parametrize("start", [None, 0, 4294967294])

@@ -35,7 +35,7 @@ def test_a_job_that_slurmctld_knows_is_found_and_recorded(slurm: Sandbox) -> Non
     slurm.command("squeue", f'[[ "$*" == *" --name={NAME} "* ]] && echo 123')
     assert settle(slurm) == "123"
     assert (slurm.home / CONTROL / "jobid").read_text() == "123\n"
-    assert Submit(CONTROL).parse(slurm.run(Submit(CONTROL).line(), b"x")) == "123"
+    assert Submit(CONTROL).parse(slurm.run(Submit(CONTROL).line(), b"x")).job_id == "123"
     assert not slurm.calls("sbatch")
 
 
@@ -70,7 +70,7 @@ def test_an_old_claim_that_nobody_knows_is_given_up_for_the_next_submission(
     with pytest.raises(Unavailable):
         settle(slurm)
     assert not (slurm.home / CONTROL).exists()
-    assert Submit(CONTROL).parse(slurm.run(Submit(CONTROL).line(), b"x")) == "100"
+    assert Submit(CONTROL).parse(slurm.run(Submit(CONTROL).line(), b"x")).job_id == "100"
 
 
 def test_an_old_claim_of_a_job_that_ran_is_not_given_up(slurm: Sandbox) -> None:

@@ -9,11 +9,12 @@ import pytest
 
 from pipeline.connectors import Connector
 from pipeline.connectors.slurm.choice import by_sbatch
-from pipeline.errors import NotAllowed, PartitionRefused, Unavailable
+from pipeline.errors import Nonsense, NotAllowed, PartitionRefused, Unavailable
 from pipeline.identity import Owner, UsersMapping
 from pipeline.job import JobStatus, Phase
 from pipeline.render import BatchScript, Renderer
 from pipeline.settings import Settings
+from pipeline.slurm import states
 from tests.harness.fake_slurm import FakeSlurm
 from tests.harness.jobs import NAME, job
 from tests.harness.ssh_server import SshServer
@@ -60,7 +61,7 @@ def control(server: SshServer) -> Path:
 def test_a_job_is_submitted_as_its_owner_and_managed_by_the_entry_user(
     connector: Connector, slurm: FakeSlurm, batch: BatchScript, server: SshServer
 ) -> None:
-    assert connector.submission.submit(batch, KIRBY) == "100"
+    assert connector.submission.submit(batch, KIRBY).job_id == "100"
     assert control(server).is_dir()
     assert connector.management.jobs() == [
         JobStatus(NAME, "100", "kirby", "PENDING", Phase.QUEUED, 5, ("n1",))
@@ -75,7 +76,7 @@ def test_a_job_is_submitted_as_its_owner_and_managed_by_the_entry_user(
 
 
 def test_a_name_is_submitted_once(connector: Connector, slurm: FakeSlurm, batch: BatchScript) -> None:
-    assert {connector.submission.submit(batch, KIRBY) for _ in range(3)} == {"100"}
+    assert {connector.submission.submit(batch, KIRBY).job_id for _ in range(3)} == {"100"}
     assert len(slurm.calls("sbatch")) == 1
 
 
@@ -87,7 +88,7 @@ def test_a_refused_job_can_be_submitted_again(
         connector.submission.submit(batch, KIRBY)
     assert not control(server).exists()
     slurm.restore("sbatch")
-    assert connector.submission.submit(batch, KIRBY) == "100"
+    assert connector.submission.submit(batch, KIRBY).job_id == "100"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_a_job_whose_answer_was_lost_is_found_by_its_name(
     answers = []
     for _ in range(2):
         try:
-            answers.append(connector.submission.submit(batch, KIRBY))
+            answers.append(connector.submission.submit(batch, KIRBY).job_id)
         except Unavailable:
             answers.append("ask again")
     assert answers[-1] == "123"
@@ -108,19 +109,19 @@ def test_a_job_whose_answer_was_lost_is_found_by_its_name(
 
 
 def test_an_end_is_accountings_word(connector: Connector, slurm: FakeSlurm) -> None:
-    slurm.command("sacct", f"echo '100|kirby|CANCELLED by 2002|00:01:00|n1|jarvice_{NAME}'")
+    slurm.command("sacct", f"echo '100|kirby|CANCELLED by 2002|00:01:00|n1|0:0|jarvice_{NAME}'")
     ended = [JobStatus(NAME, "100", "kirby", "CANCELLED", Phase.ENDED, 60, ("n1",))]
     assert connector.management.ended([LEFT]).known == ended
     assert connector.management.ended([NEVER_SEEN]).known == ended
 
 
 def test_an_earlier_job_with_the_same_id_is_not_the_one(connector: Connector, slurm: FakeSlurm) -> None:
-    slurm.command("sacct", "echo '100|kirby|FAILED|00:01:00|n1|jarvice_2019-old'")
+    slurm.command("sacct", "echo '100|kirby|FAILED|00:01:00|n1|1:0|jarvice_2019-old'")
     assert connector.management.ended([LEFT]).known == []
 
 
 def test_a_job_that_accounting_still_sees_running_is_left_out(connector: Connector, slurm: FakeSlurm) -> None:
-    slurm.command("sacct", f"echo '100|kirby|RUNNING|00:01:00|n1|jarvice_{NAME}'")
+    slurm.command("sacct", f"echo '100|kirby|RUNNING|00:01:00|n1|0:0|jarvice_{NAME}'")
     assert connector.management.ended([LEFT]).known == []
 
 
@@ -139,6 +140,7 @@ def test_without_accounting_the_jobs_own_record_counts(
     [ended] = connector.management.ended([asked]).known
     assert (ended.name, ended.job_id, ended.owner) == (NAME, "100", "kirby")
     assert (ended.state, ended.phase, ended.elapsed) == (state, Phase.ENDED, 65)
+    assert ended.exit_code == code
 
 
 def test_on_a_cluster_without_accounting_a_job_without_a_record_was_killed(
@@ -167,6 +169,84 @@ def test_while_accounting_does_not_answer_nobody_says_that_a_job_was_never_there
     assert isinstance(fault, Unavailable)
 
 
+def test_exit_codes_are_asked_for_once_for_all_jobs_that_failed(
+    connector: Connector, slurm: FakeSlurm
+) -> None:
+    slurm.command("squeue", "printf '%-20s%-20s\\n' 100 3:0 101 0:9")
+    jobs = [
+        JobStatus(NAME, job_id, "kirby", state, states.phase(state))
+        for job_id, state in [("99", "RUNNING"), ("100", "FAILED"), ("101", "FAILED"), ("102", "TIMEOUT")]
+    ]
+    found = connector.management.with_exit_codes(jobs)
+    assert [job.exit_code for job in found] == [None, 3, 137, None]
+    [call] = slurm.calls("squeue")
+    assert "--jobs=100,101 " in call
+    assert connector.management.with_exit_codes(jobs[:1]) == jobs[:1]
+    assert len(slurm.calls("squeue")) == 1
+
+
+FAILED = JobStatus(NAME, "100", "kirby", "FAILED", Phase.ENDED)
+
+
+def test_a_job_that_slurmctld_has_just_forgotten_has_no_exit_code(
+    connector: Connector, slurm: FakeSlurm
+) -> None:
+    slurm.command("squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
+    assert connector.management.with_exit_codes([FAILED]) == [FAILED]
+
+
+@pytest.mark.parametrize("said", ["echo 'Unable to contact slurm controller' >&2; exit 1", "echo 100 soon"])
+def test_an_exit_code_that_cannot_be_known_now_is_an_error(
+    connector: Connector, slurm: FakeSlurm, said: str
+) -> None:
+    slurm.command("squeue", said)
+    with pytest.raises((Unavailable, Nonsense)):
+        connector.management.with_exit_codes([FAILED])
+
+
+@pytest.mark.parametrize(("wanted", "word"), [(NAME, f"--name=jarvice_{NAME}"), ("100", "--jobs=100")])
+def test_an_ended_job_is_searched_in_accounting(
+    connector: Connector, slurm: FakeSlurm, wanted: str, word: str
+) -> None:
+    runs = [f"100|kirby|{end}|00:01:00|n1|3:0|jarvice_{NAME}" for end in ("NODE_FAIL", "FAILED")]
+    slurm.command("sacct", f"printf '%s\\n' '{runs[0]}' '{runs[1]}' '{runs[1].replace('FAILED', 'RUNNING')}'")
+    assert connector.management.search(wanted) == []  # it was started again
+    slurm.command("sacct", f"printf '%s\\n' '{runs[0]}' '{runs[1]}'")
+    assert [(job.state, job.exit_code) for job in connector.management.search(wanted)] == [("FAILED", 3)]
+    assert f" {word} " in slurm.calls("sacct")[-1]
+
+
+def test_without_accounting_a_name_is_searched_in_control_folders(
+    connector: Connector, slurm: FakeSlurm, server: SshServer
+) -> None:
+    slurm.command("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
+    assert connector.management.search(NAME) == connector.management.search("100") == []
+    control(server).mkdir(parents=True)
+    assert connector.management.search(NAME) == []
+    (control(server) / "jobid").write_text("100\n")
+    (control(server) / "exit").write_text("100 3 1000 1065\n")
+    assert connector.management.search(NAME) == [
+        JobStatus(NAME, "100", "kirby", "FAILED", Phase.ENDED, 65, (), 3)
+    ]
+
+
+def test_a_native_job_is_its_users_whom_the_mapping_has_to_hold(connector: Connector) -> None:
+    assert connector.submission.owner_named("kirby", "") == KIRBY
+    with pytest.raises(
+        NotAllowed, match=r"'bowser' is not in the .*, so no job can be submitted as this user"
+    ):
+        connector.submission.owner_named("bowser", "")
+
+
+def test_output_is_read_on_from_where_it_was_left(connector: Connector, server: SshServer) -> None:
+    assert connector.management.output_from(LEFT, 0) is None
+    file = server.home("kirby") / ".jarvice" / f"{NAME}.out"
+    file.parent.mkdir()
+    file.write_bytes(b"one\ntwo\n")
+    assert connector.management.output_from(LEFT, 4) == (b"two\n", 8)
+    assert connector.management.output_from(LEFT, 8) == (b"", 8)
+
+
 def test_output_and_removal_are_the_owners(connector: Connector, server: SshServer) -> None:
     file = server.home("kirby") / ".jarvice" / f"{NAME}.out"
     assert connector.management.output(LEFT, 10) is None
@@ -191,7 +271,7 @@ def test_a_cluster_without_slurms_commands_is_told_with_the_setting(
 
 
 def test_a_requeued_job_that_runs_again_has_not_ended(connector: Connector, slurm: FakeSlurm) -> None:
-    runs = [f"100|kirby|{state}|00:01:00|n1|jarvice_{NAME}" for state in ("NODE_FAIL", "RUNNING")]
+    runs = [f"100|kirby|{state}|00:01:00|n1|0:0|jarvice_{NAME}" for state in ("NODE_FAIL", "RUNNING")]
     slurm.command("sacct", f"printf '%s\\n' '{runs[0]}' '{runs[1]}'")
     assert connector.management.ended([LEFT]).known == []
 

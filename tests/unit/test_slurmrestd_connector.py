@@ -17,6 +17,7 @@ from pipeline.connectors.slurm.choice import by_slurmrestd
 from pipeline.errors import (
     AccountRefused,
     InvalidJob,
+    InvalidRequest,
     NotAllowed,
     NotAuthenticated,
     SettingsFault,
@@ -88,7 +89,7 @@ def submissions(slurm: FakeSlurmrestd) -> int:
 
 
 def test_a_job_is_sent_as_its_owner(connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript) -> None:
-    assert connect().submission.submit(batch, KIRBY) == "100"
+    assert connect().submission.submit(batch, KIRBY).job_id == "100"
     [sent] = slurm.calls("POST job/submit")
     assert (sent.user, sent.version) == ("kirby", "v0.0.42")
     assert sent.document["script"] == batch.text
@@ -120,6 +121,17 @@ def test_slurmrestd_of_22_05_wants_the_name_beside_the_token(
 def test_the_owner_is_who_the_token_names(connect: Connect, claims: dict[str, Any], user: str) -> None:
     bearer = token("", claim="unused", **claims)
     assert connect().submission.owner_of(f"Bearer {bearer}") == Owner(user, token=bearer)
+
+
+def test_a_native_job_is_its_users_whom_the_token_has_to_name(connect: Connect) -> None:
+    submission = connect().submission
+    assert submission.owner_named("kirby", KIRBY.token) == KIRBY
+    with pytest.raises(NotAllowed, match="SLURM_JWT is a token of kirby, and the job's user is mario"):
+        submission.owner_named("mario", KIRBY.token)
+    with pytest.raises(NotAuthenticated, match="SLURM_JWT is not set: "):
+        submission.owner_named("kirby", "")
+    with pytest.raises(InvalidRequest, match="SLURM_JWT: is not a JSON Web Token"):
+        submission.owner_named("kirby", "nonsense")
 
 
 def test_a_site_names_its_own_claim(connect: Connect) -> None:
@@ -195,7 +207,7 @@ def test_after_an_upgrade_a_job_is_sent_once_in_the_new_version(
     slurm.versions = ["v0.0.43", "v0.0.44"]
     with pytest.raises(Unavailable):  # the poll notices first
         connector.management.jobs()
-    assert connector.submission.submit(batch, KIRBY) == "100"
+    assert connector.submission.submit(batch, KIRBY).job_id == "100"
     assert [sent.version for sent in slurm.calls("POST job/submit")] == ["v0.0.44"]
     assert len(slurm.jobs) == 1
 
@@ -207,7 +219,7 @@ def test_an_upgrade_between_two_submissions_costs_none(
     connector.submission.submit(batch, KIRBY)
     slurm.versions = ["v0.0.44"]
     other = Renderer(Settings()).batch_script(job(name=OTHER))
-    assert connector.submission.submit(other, KIRBY) == "101"
+    assert connector.submission.submit(other, KIRBY).job_id == "101"
     assert [sent.version for sent in slurm.calls("POST job/submit")] == ["v0.0.42", "v0.0.44"]
 
 
@@ -236,7 +248,7 @@ def test_a_proxy_that_answers_in_its_place_is_not_slurmrestd(
 
 def test_a_name_is_sent_once(connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript) -> None:
     submission = connect().submission
-    assert [submission.submit(batch, KIRBY) for _ in range(3)] == ["100"] * 3
+    assert [submission.submit(batch, KIRBY).job_id for _ in range(3)] == ["100"] * 3
     assert submissions(slurm) == 1
 
 
@@ -245,7 +257,7 @@ def test_of_many_that_send_a_name_at_once_one_sends(
 ) -> None:
     submission = connect().submission
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(lambda _: submission.submit(batch, KIRBY), range(16))) == {"100"}
+        assert set(pool.map(lambda _: submission.submit(batch, KIRBY).job_id, range(16))) == {"100"}
     assert submissions(slurm) == 1
 
 
@@ -255,7 +267,7 @@ def test_other_names_and_other_users_are_other_jobs(
     submission = connect().submission
     other = Renderer(Settings()).batch_script(job(name=OTHER))
     mario = Owner("mario", token=token("mario"))
-    ids = {submission.submit(each, owner) for each in (batch, other) for owner in (KIRBY, mario)}
+    ids = {submission.submit(each, owner).job_id for each in (batch, other) for owner in (KIRBY, mario)}
     assert len(ids) == 4
 
 
@@ -265,7 +277,7 @@ def test_a_refused_job_can_be_sent_again(connect: Connect, slurm: FakeSlurmrestd
     submission = connect().submission
     with pytest.raises(AccountRefused, match="Invalid account"):
         submission.submit(batch, KIRBY)
-    assert submission.submit(batch, KIRBY) == "100"
+    assert submission.submit(batch, KIRBY).job_id == "100"
 
 
 def test_a_no_of_22_05_that_may_be_a_slurmctld_that_went_away_is_looked_into(
@@ -300,7 +312,7 @@ def test_a_job_whose_answer_was_lost_is_found_by_its_name(
     submission = connect().submission
     with pytest.raises(Unavailable, match="whether the job was accepted is not known yet, ask again"):
         submission.submit(batch, KIRBY)
-    assert [submission.submit(batch, KIRBY) for _ in range(2)] == ["100", "100"]
+    assert [submission.submit(batch, KIRBY).job_id for _ in range(2)] == ["100", "100"]
     assert submissions(slurm) == 1
 
 
@@ -314,7 +326,7 @@ def test_a_request_that_came_to_nothing_is_sent_again_once_that_is_settled(
             submission.submit(batch, KIRBY)
     assert submissions(slurm) == 1
     monkeypatch.setattr(sent_names, "SETTLED_AFTER", 0)
-    assert submission.submit(batch, KIRBY) == "100"
+    assert submission.submit(batch, KIRBY).job_id == "100"
     assert (submissions(slurm), len(slurm.jobs)) == (2, 1)
 
 
@@ -329,15 +341,15 @@ def test_while_nobody_can_say_which_jobs_there_are_nothing_is_sent_again(
     slurm.faults["GET jobs/state"] = [instead(500, {"jobs": None, "errors": []})]
     with pytest.raises(Unavailable):
         submission.submit(batch, KIRBY)
-    assert submission.submit(batch, KIRBY) == "100"
+    assert submission.submit(batch, KIRBY).job_id == "100"
     assert submissions(slurm) == 1
 
 
 def test_a_restarted_service_finds_what_its_predecessor_sent(
     connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript
 ) -> None:
-    assert connect().submission.submit(batch, KIRBY) == "100"
-    assert connect().submission.submit(batch, KIRBY) == "100"
+    assert connect().submission.submit(batch, KIRBY).job_id == "100"
+    assert connect().submission.submit(batch, KIRBY).job_id == "100"
     assert submissions(slurm) == 1
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipeline.errors import PartitionRefused, Unavailable
+from pipeline.job import Sent
 from pipeline.slurm.submission import Submit, Unsettled, Withdraw
 from tests.harness.bash import Sandbox
 from tests.harness.slurm_commands import LOST, REFUSES, slurm
@@ -19,7 +20,7 @@ SCRIPT = b"#!/bin/bash\necho \xc3\xbc\n"
 
 def submit(sandbox: Sandbox, control: str = CONTROL) -> str:
     command = Submit(control)
-    return command.parse(sandbox.run(command.line(), SCRIPT))
+    return command.parse(sandbox.run(command.line(), SCRIPT)).job_id
 
 
 def withdraw(sandbox: Sandbox) -> None:
@@ -40,6 +41,12 @@ def test_a_first_submission_claims_the_name_sends_the_script_and_records_the_id(
 def test_a_second_submission_gives_the_recorded_id_and_sends_nothing(slurm: Sandbox) -> None:
     assert submit(slurm) == submit(slurm) == "100"
     assert len(slurm.calls("sbatch")) == 1
+
+
+def test_whether_it_was_sent_before_is_told(slurm: Sandbox) -> None:
+    command = Submit(CONTROL)
+    sent = [command.parse(slurm.run(command.line(), SCRIPT)) for _ in range(3)]
+    assert sent == [Sent("100"), Sent("100", is_new=False), Sent("100", is_new=False)]
 
 
 def test_other_names_are_other_jobs(slurm: Sandbox) -> None:

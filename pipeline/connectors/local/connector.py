@@ -20,11 +20,11 @@ from pipeline.connectors.local.process import Asked
 from pipeline.connectors.protocol import Ends
 from pipeline.errors import NotFound
 from pipeline.identity import Owner
-from pipeline.job import JobFiles, JobStatus, Phase
+from pipeline.job import JobFiles, JobStatus, Phase, Piece, Sent
 from pipeline.render import BatchScript
 from pipeline.settings import Settings
 from pipeline.slurm import states
-from pipeline.slurm.job_files import Listing, Remove, Tail
+from pipeline.slurm.job_files import PIECE_BYTES, Listing, OutputFrom, Remove, Tail
 from pipeline.transport import Completed, Limits
 from pipeline.transport.process import run
 
@@ -54,7 +54,12 @@ class _Job:
             phase=states.phase(self.state),
             elapsed=int(until - self.begun) if self.begun else 0,
             nodes=nodes,
+            exit_code=states.exit_code(self.state, *self._code_and_signal()),
         )
+
+    def _code_and_signal(self) -> tuple[int, int]:
+        code = (self.process and self.process.returncode) or 0
+        return max(0, code), max(0, -code)
 
 
 class Local:
@@ -63,11 +68,10 @@ class Local:
     def __init__(self, settings: Settings) -> None:
         self._user = getpass.getuser()
         self._slots = settings.local_slots
-        self._limits = Limits(settings.command_timeout, settings.output_limit + 4096)
+        self._output_limit = settings.output_limit
+        self._limits = Limits(settings.command_timeout, max(settings.output_limit, PIECE_BYTES) + 4096)
         self._pvcls_roots = settings.pvcls_roots
         self._folder = (settings.state_dir / "local").resolve()
-        # Jobs of an earlier start are forgotten; what they claimed must not stand in the way.
-        shutil.rmtree(self._folder / JobFiles("", "").control, ignore_errors=True)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._jobs: dict[str, _Job] = {}
         self._next_id = int(time.time())
@@ -78,18 +82,24 @@ class Local:
         """Everybody is this service's own user."""
         return Owner(self._user)
 
-    def submit(self, batch: BatchScript, owner: Owner) -> str:
-        """Queue the script; a name that is known gives its id."""
+    def owner_named(self, user: str, token: str) -> Owner:
+        """Everybody is this service's own user."""
+        return Owner(self._user)
+
+    def submit(self, batch: BatchScript, owner: Owner) -> Sent:
+        """Queue the script, or find the job of a name that is known."""
         asked = Asked.by(batch.text)
         with self._lock:
             for job in self._jobs.values():
                 if job.batch.name == batch.name:
-                    return job.job_id
+                    return Sent(job.job_id, is_new=False)
+            # Jobs of an earlier start are forgotten; what they claimed must not stand in the way.
+            shutil.rmtree(self._folder / JobFiles("", batch.name).control, ignore_errors=True)
             job = _Job(str(self._next_id), batch, asked, asked.held)
             self._next_id += 1
             self._jobs[job.job_id] = job
             self._start_waiting()
-            return job.job_id
+            return Sent(job.job_id)
 
     def jobs(self) -> list[JobStatus]:
         """Every job since the start whose files are still there."""
@@ -99,6 +109,14 @@ class Local:
     def ended(self, jobs: Sequence[JobStatus]) -> Ends:
         """Nothing more is known of a job that was collected."""
         return Ends([])
+
+    def search(self, wanted: str) -> list[JobStatus]:
+        """A job that is not known was collected."""
+        return []
+
+    def with_exit_codes(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
+        """They have them."""
+        return list(jobs)
 
     def terminate(self, job_id: str) -> None:
         """End the job's processes, or take it out of the queue."""
@@ -130,7 +148,12 @@ class Local:
 
     def output(self, job: JobStatus, lines: int) -> bytes | None:
         """The end of the job's output file."""
-        command = Tail(JobFiles(self._scratch(job), job.name), lines, self._limits.output_bytes - 4096)
+        command = Tail(JobFiles(self._scratch(job), job.name), lines, self._output_limit)
+        return command.parse(self._run(command.line()))
+
+    def output_from(self, job: JobStatus, offset: int) -> Piece | None:
+        """A part of the job's output file."""
+        command = OutputFrom(JobFiles(self._scratch(job), job.name), offset)
         return command.parse(self._run(command.line()))
 
     def remove_files(self, job: JobStatus) -> None:

@@ -10,11 +10,21 @@ from pipeline.connectors.protocol import Ends
 from pipeline.connectors.slurm.cluster_host import ClusterHost
 from pipeline.connectors.slurm.owners_files import OwnersFiles
 from pipeline.errors import DownstreamError, NotFound, Unavailable
-from pipeline.job import JobStatus, Phase
+from pipeline.job import JobStatus, Phase, Piece
 from pipeline.settings import Settings
 from pipeline.slurm import states
-from pipeline.slurm.commands import NoAccounting, Ping, Release, Sacct, Scancel, ShowJob, Squeue
-from pipeline.slurm.job_files import Listing, ReadRecord, Remove, Tail
+from pipeline.slurm.commands import (
+    ExitCodes,
+    NoAccounting,
+    Ping,
+    Release,
+    Sacct,
+    SacctOfName,
+    Scancel,
+    ShowJob,
+    Squeue,
+)
+from pipeline.slurm.job_files import PIECE_BYTES, Listing, OutputFrom, ReadClaim, ReadRecord, Remove, Tail
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +64,29 @@ class ManagementByCommands:
                 fault = silence  # accounting may know it
         return Ends(list(settled.values()), fault)
 
+    def search(self, wanted: str) -> list[JobStatus]:
+        """sacct; without accounting a name is looked for in the control folders of the users."""
+        command = Sacct(self._prefix, [wanted]) if wanted.isdecimal() else SacctOfName(self._prefix, wanted)
+        try:
+            records = self._host.ask(command)
+        except NoAccounting:
+            return [] if wanted.isdecimal() else self._by_claims(wanted)
+        latest = {record.job_id: record for record in records}  # a requeued job's last run counts
+        return [job for job in latest.values() if job.phase is Phase.ENDED]
+
+    def with_exit_codes(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
+        """One squeue for all that have failed."""
+        asked = [job.job_id for job in jobs if job.exit_code is None and states.may_have_exit_code(job.state)]
+        codes: dict[str, tuple[int, int]] = {}
+        for at in range(0, len(asked), _IDS_A_COMMAND):
+            codes |= self._host.ask(ExitCodes(asked[at : at + _IDS_A_COMMAND]))
+        return [
+            replace(job, exit_code=states.exit_code(job.state, *codes[job.job_id]))
+            if job.job_id in codes
+            else job
+            for job in jobs
+        ]
+
     def terminate(self, job_id: str) -> None:
         """``scancel``, as the entry user."""
         self._host.ask(Scancel(job_id))
@@ -71,6 +104,11 @@ class ManagementByCommands:
         login, files = self._files.reach(job.owner, job.name)
         command = Tail(files, lines, self._output_limit)
         return self._host.ask(command, login=login, output_bytes=self._output_limit + 4096)
+
+    def output_from(self, job: JobStatus, offset: int) -> Piece | None:
+        """``tail`` and ``head`` of the job's output."""
+        login, files = self._files.reach(job.owner, job.name)
+        return self._host.ask(OutputFrom(files, offset), login=login, output_bytes=PIECE_BYTES + 4096)
 
     def remove_files(self, job: JobStatus) -> None:
         """``rm`` of all that a job left."""
@@ -130,7 +168,22 @@ class ManagementByCommands:
         if record.job_id != job.job_id:
             return None
         state = "COMPLETED" if record.code == 0 else "FAILED"
-        return replace(ended, state=state, elapsed=record.ended - record.started)
+        code = states.exit_code(state, record.code)
+        return replace(ended, state=state, elapsed=record.ended - record.started, exit_code=code)
+
+    def _by_claims(self, name: str) -> list[JobStatus]:
+        """The jobs of a name that users have control folders of."""
+        found = []
+        for user in self._files.users():
+            login, files = self._files.reach(user, name)
+            try:
+                job_id = self._host.ask(ReadClaim(files), login=login)
+            except NotFound:
+                continue
+            if job_id:
+                claimed = JobStatus(name, job_id, user, "", Phase.ENDED)
+                found.append(self._from_record(claimed, killed_without=True))
+        return [job for job in found if job]
 
     def _owner_by_files(self, job: JobStatus) -> str:
         """The user who has the control folder of a job that was never seen; empty: nobody.

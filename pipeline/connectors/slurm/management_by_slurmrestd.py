@@ -29,6 +29,7 @@ from pipeline.slurm.rest.records import JobRecord
 from pipeline.slurm.rest.refusals import NoSuchPath
 from pipeline.slurm.rest.requests import (
     AccountedJob,
+    AccountedName,
     CancelJob,
     GetJob,
     JobStates,
@@ -104,6 +105,21 @@ class ManagementBySlurmrestd:
         late = Unavailable(f"slurmrestd: the ends of {len(left)} of {len(asked)} jobs are not read yet")
         return Ends([job for job in found if job], faults[0] if faults else late if left else None)
 
+    def search(self, wanted: str) -> list[JobStatus]:
+        """Accounting's records."""
+        command: RestRequest[list[JobRecord]] = AccountedName(self._prefix + wanted)
+        if wanted.isdecimal():
+            if int(wanted) not in _JOB_IDS:
+                return []
+            command = AccountedJob(wanted)
+        found = (record.status(self._prefix, time.time()) for record in self._ask(command))
+        latest = {job.job_id: job for job in found if job}  # a requeued job's last run counts
+        return [job for job in latest.values() if job.phase is Phase.ENDED]
+
+    def with_exit_codes(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
+        """Their records have them."""
+        return list(jobs)
+
     def terminate(self, job_id: str) -> None:
         """``DELETE job``; its answer does not tell, so the job is looked at after it."""
         try:
@@ -129,6 +145,10 @@ class ManagementBySlurmrestd:
             "the job's output cannot be read: jobs are managed through slurmrestd "
             "(JARVICE_SLURM_SERVICE_TOKEN), which does not show files"
         )
+
+    def output_from(self, job: JobStatus, offset: int) -> NoReturn:
+        """There is no way to files through slurmrestd. Raises OutOfReach."""
+        self.output(job, offset)
 
     def remove_files(self, job: JobStatus) -> NoReturn:
         """There is no way to files through slurmrestd. Raises OutOfReach."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.connectors.slurm.cluster_host import ClusterHost, login_of
 from pipeline.errors import Refused
 from pipeline.identity import Owner, UsersMapping
+from pipeline.job import Sent
 from pipeline.render import BatchScript
 from pipeline.slurm.submission import Settle, Submit, Unsettled, Withdraw
 
@@ -20,14 +21,18 @@ class SubmissionBySbatch:
         """The mapped user."""
         return self._users.owner_of(bearer)
 
-    def submit(self, batch: BatchScript, owner: Owner) -> str:
+    def owner_named(self, user: str, token: str) -> Owner:
+        """The mapped user of this name."""
+        return self._users.key_holder(user, without="no job can be submitted as this user")
+
+    def submit(self, batch: BatchScript, owner: Owner) -> Sent:
         """``sbatch``, as the owner; see ``slurm.submission`` for why it happens once."""
         login, control = login_of(owner), batch.files.control
         try:
             secrets, text = batch.secrets_file.encode("utf-8"), batch.text.encode("utf-8")
             return self._host.ask(Submit(control, len(secrets)), login=login, stdin=secrets + text)
         except Unsettled:
-            return self._host.ask(Settle(control, batch.slurm_name), login=login)
+            return Sent(self._host.ask(Settle(control, batch.slurm_name), login=login))
         except Refused:
             self._host.ask(Withdraw(control), login=login)
             raise

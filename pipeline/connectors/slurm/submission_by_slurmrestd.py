@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pipeline.connectors.slurm.homes import Homes
 from pipeline.connectors.slurm.sent_names import SentNames
 from pipeline.connectors.slurm.slurmrestd import Slurmrestd
-from pipeline.errors import DownstreamError, NotAuthenticated, Unavailable
-from pipeline.identity import Owner, expired_since, owner_by_token
-from pipeline.job import JobStatus
+from pipeline.errors import DownstreamError, NotAllowed, NotAuthenticated, Unavailable
+from pipeline.identity import TOKEN_VARIABLE, Owner, expired_since, owner_by_token
+from pipeline.job import JobStatus, Sent
 from pipeline.render import BatchScript, PayloadRenderer
 from pipeline.slurm.rest.refusals import NoSuchPath, ZeroBytes
 from pipeline.slurm.rest.requests import SubmitJob
@@ -41,14 +41,26 @@ class SubmissionBySlurmrestd:
         """The user that the token names; slurmrestd decides whether to believe it."""
         return owner_by_token(bearer, self._user_claims)
 
-    def submit(self, batch: BatchScript, owner: Owner) -> str:
+    def owner_named(self, user: str, token: str) -> Owner:
+        """This user, if the token names the same one; slurmrestd decides whether to believe it."""
+        if not token:
+            raise NotAuthenticated(
+                f"{TOKEN_VARIABLE} is not set: through slurmrestd a job is sent with its user's own token; "
+                "`export $(scontrol token)` on the cluster makes one"
+            )
+        owner = owner_by_token(token, self._user_claims, called=TOKEN_VARIABLE)
+        if owner.user != user:
+            raise NotAllowed(f"{TOKEN_VARIABLE} is a token of {owner.user}, and the job's user is {user}")
+        return owner
+
+    def submit(self, batch: BatchScript, owner: Owner) -> Sent:
         """``POST job/submit`` with the owner's token; see ``SentNames`` for why it happens once."""
         with self._names.turn(owner.user, batch.name) as earlier:
             if earlier:
-                return earlier
+                return Sent(earlier, is_new=False)
             job_id = self._send(batch, owner)
             self._names.sent(owner.user, batch.name, job_id)
-            return job_id
+            return Sent(job_id)
 
     def check(self) -> None:
         """Whether slurmrestd answers, in the version that is spoken."""

@@ -34,6 +34,7 @@ class JobRecord:
     nodes: tuple[str, ...]
     start: int
     end: int
+    exit_code: int | None = None
 
     def status(self, prefix: str, now: float) -> JobStatus | None:
         """The job as the use cases know it; None when it is not this portal's."""
@@ -52,6 +53,7 @@ class JobRecord:
             phase=phase,
             elapsed=max(0, until - begun) if begun else 0,
             nodes=self.nodes,
+            exit_code=self.exit_code,
         )
 
 
@@ -91,14 +93,16 @@ def _read(
 ) -> JobRecord:
     try:
         nodes = str(job.get("nodes") or "")
+        word = read_state(state)
         return JobRecord(
             slurm_name=str(job["name"]),
             job_id=str(int(job["job_id"])),
             user=str(job[user]),
-            state=read_state(state),
+            state=word,
             nodes=hostlist.expand("" if nodes == "None assigned" else nodes),
             start=_number(times.get(start)),
             end=_number(times.get(end)),
+            exit_code=states.exit_code(word, *_exit_code(job.get("exit_code"))),
         )
     except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as fault:
         raise _unreadable(job, str(fault)) from None
@@ -106,6 +110,17 @@ def _read(
 
 def _unreadable(job: Mapping[str, Any], reason: str) -> Nonsense:
     return Nonsense(f"slurmrestd: cannot read what it says of job {job.get('job_id')}: {reason[:200]}")
+
+
+def _exit_code(value: object) -> tuple[int, int]:
+    """Code and signal: of slurmctld up to v0.0.39 the status of wait(2), everywhere else an object."""
+    if not isinstance(value, Mapping):
+        status = _number(value)
+        return status >> 8 & 0xFF, status & 0x7F
+    signal = value.get("signal") or {}
+    if not isinstance(signal, Mapping):
+        raise ValueError(f"{signal!r} is not a signal")
+    return _number(value.get("return_code")), _number(signal.get("id", signal.get("signal_id")))
 
 
 def _number(value: object) -> int:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
+from urllib.parse import urlencode
 
 from pipeline.errors import Nonsense, NotFound, Unavailable
 from pipeline.identity import Owner
-from pipeline.slurm.commands import our_name
+from pipeline.slurm.commands import REMEMBERED_DAYS, our_name
 from pipeline.slurm.rest.records import JobRecord, read_accounted, read_job, read_state
 from pipeline.slurm.rest.refusals import RestError, document, errors_of, fault, fault_of, objects
 from pipeline.slurm.submission import Unsettled
@@ -158,6 +159,27 @@ class ShowJob(_OneJob):
             return json.dumps(_set(job), indent=2) + "\n"
         except RecursionError:
             raise Nonsense(f"slurmrestd: what it says of job {self.job_id} is nested too deeply") from None
+
+
+@dataclass(frozen=True)
+class AccountedName(_WithoutBody):
+    """The accounting records of a Slurm job name, of the last days."""
+
+    slurm_name: str
+    method: ClassVar[str] = "GET"
+
+    def path(self, version: str) -> str:
+        """The path in this version."""
+        wanted = {"job_name": self.slurm_name, "start_time": f"now-{REMEMBERED_DAYS}days"}
+        return f"/slurmdb/{version}/jobs?{urlencode(wanted)}"
+
+    def parse(self, reply: HttpReply, version: str) -> list[JobRecord]:
+        """The records, oldest first."""
+        try:
+            jobs = _jobs(reply, f"slurmrestd: accounting of {self.slurm_name}", version)
+        except NotFound:
+            return []
+        return [read_accounted(job) for job in jobs if job.get("name") == self.slurm_name]
 
 
 @dataclass(frozen=True)
