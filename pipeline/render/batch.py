@@ -104,7 +104,12 @@ class Renderer:
 
 def _seal(job: Job) -> Seal:
     work = job.work
-    return Seal(work.text if isinstance(work, UpstreamScript) else "")
+    if isinstance(work, UpstreamScript):
+        return Seal(work.text)
+    login = work.image.credentials
+    return Seal(
+        "\n".join((login.username, login.password, work.script, *work.command, *work.environment.values()))
+    )
 
 
 def _filled(script: str, parameters: ShellText) -> str:

@@ -22,7 +22,7 @@ class Seal:
             mark, count = f"<SECRET{len(self._marks) + 1}>", 0
             while mark in self._taken:
                 count += 1
-                mark = f"<SECRET{len(self._marks) + 1}.{count}>"
+                mark = f"<SECRET{len(self._marks) + 1}-{count}>"  # nothing in it means more to sed
             self._marks[secret] = mark
         return self._marks.get(secret, "")
 

@@ -83,8 +83,8 @@ END_OF_TASK
 
 # The upstream's script, byte for byte; every node reads this one file.
 # Its logins can be put in once. A job that Slurm starts again finds the script as it was.
-if [ -e "$control/secrets" ] || [ ! -e "$control/job.sh" ]; then
-if ! { head --bytes=-1 | LC_ALL=C sed --file="$control/secrets"; } >"$control/job.sh" <<'END_OF_SCRIPT'
+if [ -e "$control/secrets" ]; then
+{ head --bytes=-1 | LC_ALL=C sed --file="$control/secrets"; } >"$control/job.sh" <<'END_OF_SCRIPT' || exit 1
 #!/bin/bash
 JOBOBJ_INTERACTIVE=False
 JOBOBJ_APPDEFVERSION=3
@@ -117,11 +117,10 @@ echo "$JARVICE_APP_IMAGE"
 /bin/echo JARVICE_CMD_SUCCESS
 
 END_OF_SCRIPT
-then
+rm -f "$control/secrets"
+elif [ ! -e "$control/job.sh" ]; then
     echo "The registry logins of this job are gone: they were for its first run. Submit it under a new name." >&2
     exit 1
-fi
-rm -f "$control/secrets"
 fi
 
 srun --kill-on-bad-exit=1 --wait=0 --nodes=1 --ntasks=1 --ntasks-per-node=1 \
