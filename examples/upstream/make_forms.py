@@ -21,6 +21,7 @@ FORMS: dict[str, dict[str, object]] = {
         "held": True,
     },
     "fails": {"name": "20220420201749-QQQQQ-fails-y-doe_s1", "number": 4, "nodes": 1},
+    "containers": {"name": "20220420201750-C0D1E-containers-demo_s1", "number": 5, "nodes": 2},
 }
 BEARER = jwt.encode({"email": "kirby@example.com"}, None, algorithm="none")
 """A token without a signature: an example holds no key."""

@@ -1,0 +1,222 @@
+#!/bin/bash
+#SBATCH --job-name=jarvice_20220420201750-C0D1E-containers-demo_s1
+#SBATCH --output=.jarvice/20220420201750-C0D1E-containers-demo_s1.out
+#SBATCH --nodes=2
+#SBATCH --ntasks=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --time=00:30:00
+
+control=.jarvice/control/20220420201750-C0D1E-containers-demo_s1
+[[ "$control" == /* ]] || control="$PWD/$control"
+# Nobody else reads it. A mask and not chmod, which would undo what default ACLs of a site let in.
+mkdir -p "${control%/*}" && (umask 077 && mkdir -p "$control") || exit 1
+
+# A name runs once: another job that was started under it keeps it. A requeued job keeps its id.
+if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null; then
+    read -r first <"$control/started"
+    if [ "$first" != "$SLURM_JOB_ID" ]; then
+        echo "This job's name was started as job $first already; job $SLURM_JOB_ID ends." >&2
+        exit 1
+    fi
+fi
+rm -f "$control"/{exit,output,last,last-output}
+# Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
+leftovers=("$control"/{secrets,job.sh,task.sh,command})
+trap 'rm -f "${leftovers[@]}"' EXIT
+
+# What each task does; it runs the script below.
+head --bytes=-1 >"$control/task.sh" <<'END_OF_TASK' || exit 1
+#!/bin/bash
+# One task a node. The first runs the application; the others wait for it.
+control="$1"
+# Slurm's environment in the words that the upstream's script knows.
+export PROCESS_PROCID="$SLURM_PROCID"
+export PROCESS_NODENAME="$SLURMD_NODENAME"
+export JOB_JOBID="$SLURM_JOB_ID"
+export JOB_JOB_NODELIST="$SLURM_JOB_NODELIST"
+export JOB_NNODES="$SLURM_NNODES"
+export JOB_NTASKS="$SLURM_NTASKS"
+export JOB_SUBMIT_DIR="$SLURM_SUBMIT_DIR"
+export JOB_GPUS_PER_NODE="${SLURM_GPUS_PER_NODE:-}"
+# One line of host names. The spelling is the interface.
+JOB_JOB_FORMATED_NODELIST="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | paste --serial --delimiters=' ')"
+export JOB_JOB_FORMATED_NODELIST
+
+# Slurm signals every process of a task. What runs in here ends as it likes, and is waited for.
+trap : HUP INT QUIT TERM USR1 USR2
+if [ "$SLURM_PROCID" != 0 ]; then
+    bash "$control/job.sh" </dev/null
+    exit
+fi
+
+started="$(date +%s)"
+# The first task's output is passed on as it comes. Its last part is kept besides, for the marker.
+mkfifo "$control/output" "$control/last"
+undisturbed() {
+    trap '' HUP INT QUIT TERM USR1 USR2
+    exec "$@"
+}
+undisturbed tail --bytes=65536 <"$control/last" >"$control/last-output" &
+undisturbed tee "$control/last" <"$control/output" &
+copier=$!
+bash "$control/job.sh" </dev/null >"$control/output"
+code=$?
+
+# A process that the script left behind may hold the pipe open: wait for it, but not for ever.
+for _ in {1..50}; do
+    kill -0 "$copier" 2>/dev/null || break
+    sleep 0.1
+done
+kill -KILL "$copier" 2>/dev/null
+until wait; do :; done
+
+# The job fails when the first task's exit code or its last marker line says so.
+marker="$(tr --delete '\r' <"$control/last-output" |
+    grep --text --line-regexp --extended-regexp 'JARVICE_CMD_(SUCCESS|FAILURE)' | tail --lines=1)"
+if [ "$code" = 0 ] && [ "$marker" = JARVICE_CMD_FAILURE ]; then
+    code=1
+fi
+echo "$SLURM_JOB_ID $code $started $(date +%s)" >"$control/exit.new" && mv "$control/exit.new" "$control/exit"
+exit "$code"
+
+END_OF_TASK
+
+# The upstream's script, byte for byte; every node reads this one file.
+# Its logins can be put in once. A job that Slurm starts again finds the script as it was.
+if [ -e "$control/secrets" ]; then
+{ head --bytes=-1 | LC_ALL=C sed --file="$control/secrets"; } >"$control/job.sh" <<'END_OF_SCRIPT' || exit 1
+#!/bin/bash
+# Stands in for the portal's script, to try a site with: pulls two images, runs the init image on each node
+# and JARVICE_CMD in the other. Change lines down to JARVICE_CMD. Braces are doubled, as the portal's are.
+JOBOBJ_INTERACTIVE=False
+JOBOBJ_APPDEFVERSION=2
+JOBOBJ_ARCH=x86_64
+JOBOBJ_NAE=containers
+JOBOBJ_REPO=registry.example.com/group/app:1
+JOBOBJ_USER=demo
+JOBOBJ_DOCKER_SECRET=<SECRET1>
+JOBOBJ_DEVICES=["exclusive=False"]
+JOBOBJ_WALLTIME=00:30:00
+JARVICE_CPU_CORES=1
+JARVICE_CMD=ZWNobyAiVGhlIGFwcGxpY2F0aW9uIHJ1bnMgb24gJChob3N0bmFtZSkuIgo=
+
+# What the downstream tells the upstream's script.
+export JARVICE_JOB_SCRATCH_DIR=''
+export JARVICE_JOB_GLOBAL_SCRATCH_DIR=''
+export JARVICE_JOB_APP_IS_IN_GLOBAL_REGISTRIES=False
+export SINGULARITYENV_JARVICE_SERVICE_PORT=2228
+export SINGULARITYENV_JARVICE_SSH_PORT=2227
+export JARVICE_SINGULARITY_TMPDIR=/tmp
+export JARVICE_SINGULARITY_OVERLAY_SIZE=600
+export JARVICE_INIT_DOCKER_USERNAME=''
+export JARVICE_INIT_DOCKER_PASSWORD=''
+export JARVICE_DOCKER_USERNAME=cm9ib3Q=
+export JARVICE_DOCKER_PASSWORD='<SECRET2>'
+export JARVICE_APP_IMAGE=docker://registry.example.com/group/app:1
+export JARVICE_INIT_IMAGE=docker://us-docker.pkg.dev/jarvice-system/images/initv2:latest
+export JARVICE_CMD=ZWNobyAiVGhlIGFwcGxpY2F0aW9uIHJ1bnMgb24gJChob3N0bmFtZSkuIgo=
+export SV=false
+export SV_FLAG=-s
+export SCHTTP_PROXY=''
+export SCHTTPS_PROXY=''
+export SCNO_PROXY=''
+export JOB_LOCAL_USER="$USER"
+
+# These come exported. No container, and no program but the one that pulls, is to have the logins.
+export -n JARVICE_{INIT_,}DOCKER_{USERNAME,PASSWORD}
+
+say() { echo "$PROCESS_NODENAME: $*"; }
+fail() {
+    say "$*"
+    [ "$PROCESS_PROCID" != 0 ] || /bin/echo JARVICE_CMD_FAILURE
+    exit 1
+}
+# All nodes see this folder. The downstream removes it when it has given the exit status.
+folder="${JARVICE_JOB_SCRATCH_DIR:-$PWD/}.jarvice/jobs/$JOB_JOBID"
+mkdir -p "$folder" || fail "$folder cannot be made."
+overlay=
+finish() {
+    [ "$PROCESS_PROCID" != 0 ] || : >"$folder/ended"
+    [ -z "$overlay" ] || rm -rf "$overlay"
+}
+trap finish EXIT
+wait_for() {
+    local end=$((SECONDS + 1200))
+    until [ -e "$folder/$1" ]; do
+        [ ! -e "$folder/ended" ] || fail "The first task has ended."
+        [ $SECONDS -lt $end ] || fail "No $folder/$1 in 1200 s. Do all nodes see this folder?"
+        sleep 0.5
+    done
+}
+
+singularity="$(command -v apptainer || command -v singularity)" || fail "No singularity in $PATH."
+# Apptainer knows the variables of Singularity as well.
+export SINGULARITY_TMPDIR="$JARVICE_SINGULARITY_TMPDIR"
+[ -z "$SCHTTP_PROXY" ] || export http_proxy="$SCHTTP_PROXY"
+[ -z "$SCHTTPS_PROXY" ] || export https_proxy="$SCHTTPS_PROXY"
+[ -z "$SCNO_PROXY" ] || export no_proxy="$SCNO_PROXY"
+
+pull() { # pull IMAGE FILE USERNAME PASSWORD
+    local login="without a login" start=$SECONDS partial="$2.$JOB_JOBID"
+    [ ! -e "$2" ] || return 0
+    [ -z "$3" ] || login="with its login"
+    (
+        SINGULARITY_DOCKER_USERNAME="$(base64 --decode <<<"$3")"
+        SINGULARITY_DOCKER_PASSWORD="$(base64 --decode <<<"$4")"
+        [ -z "$3" ] || export SINGULARITY_DOCKER_USERNAME SINGULARITY_DOCKER_PASSWORD
+        exec "$singularity" "$SV_FLAG" pull --force --disable-cache "$partial" "$1"
+    ) || { rm -f "$partial"; fail "The image $1 cannot be pulled $login. The reason is above."; }
+    mv "$partial" "$2" || fail "$2 cannot be made."
+    say "$1 was pulled $login in $((SECONDS - start)) s."
+}
+init="$folder/init.sif" app="$folder/app.sif"
+if [ "$JARVICE_JOB_APP_IS_IN_GLOBAL_REGISTRIES" = True ] && [ -n "$JARVICE_JOB_GLOBAL_SCRATCH_DIR" ]; then
+    app="${JARVICE_JOB_GLOBAL_SCRATCH_DIR}.jarvice/images/${JARVICE_APP_IMAGE//[^A-Za-z0-9._-]/+}.sif"
+    umask 022 # for other users' jobs too
+fi
+if [ "$PROCESS_PROCID" = 0 ]; then
+    pull "$JARVICE_INIT_IMAGE" "$init" "$JARVICE_INIT_DOCKER_USERNAME" "$JARVICE_INIT_DOCKER_PASSWORD"
+    pull "$JARVICE_APP_IMAGE" "$app" "$JARVICE_DOCKER_USERNAME" "$JARVICE_DOCKER_PASSWORD"
+    : >"$folder/pulled"
+fi
+wait_for pulled
+
+size="$JARVICE_SINGULARITY_OVERLAY_SIZE" options=(--writable-tmpfs)
+if [ "$size" != 0 ]; then
+    overlay="$(mktemp --directory "$SINGULARITY_TMPDIR/jarvice-example.$JOB_JOBID.XXX")" || fail "No overlay."
+    options=(--overlay "$overlay/image")
+    "$singularity" "$SV_FLAG" overlay create --size "$size" "$overlay/image" || fail "No overlay of $size MB."
+fi
+[ -z "$JOB_GPUS_PER_NODE" ] || options+=(--nv)
+"$singularity" "$SV_FLAG" exec "${options[@]}" "$init" sh -c ": >/written" ||
+    fail "The init image does not run, or cannot be written to."
+say "The init image runs as $JOB_LOCAL_USER and can be written to."
+: >"$folder/ready.$PROCESS_PROCID"
+
+if [ "$PROCESS_PROCID" != 0 ]; then # srun ends this when the first task is killed
+    until [ -e "$folder/ended" ]; do sleep 0.5; done
+    exit
+fi
+for ((task = 1; task < JOB_NNODES; task++)); do wait_for "ready.$task"; done
+"$singularity" "$SV_FLAG" exec "${options[@]}" "$app" sh -c "$(base64 --decode <<<"$JARVICE_CMD")"
+code=$?
+say "The application ended with exit code $code."
+if [ "$code" = 0 ]; then /bin/echo JARVICE_CMD_SUCCESS; else /bin/echo JARVICE_CMD_FAILURE; fi
+
+END_OF_SCRIPT
+rm -f "$control/secrets"
+elif [ ! -e "$control/job.sh" ]; then
+    echo "The registry logins of this job are gone: they were for its first run. Submit it under a new name." >&2
+    exit 1
+fi
+
+srun --kill-on-bad-exit=1 --wait=0 --nodes=2 --ntasks=2 --ntasks-per-node=1 \
+    --cpus-per-task=1 bash "$control/task.sh" "$control"
+srun_code=$?
+
+# srun returns the highest code of all tasks; the first task's own code decides, when it came to one.
+if read -r _ code _ 2>/dev/null <"$control/exit"; then
+    exit "$code"
+fi
+[ "$srun_code" != 0 ] || srun_code=1
+exit "$srun_code"
