@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from pipeline import settings
+from pipeline.cli.faults import EXIT_WRONG_INPUT, tell
+from pipeline.cli.job_file import read_job_file
 from pipeline.errors import CallerError, InvalidRequest
 from pipeline.identity import owner_by_token
 from pipeline.job import Job
@@ -21,8 +22,6 @@ from pipeline.render import BatchScript, Payload, PayloadRenderer, mask
 from pipeline.settings import Settings
 from pipeline.slurm import directives
 from pipeline.slurm.api_versions import API_VERSIONS
-
-EXIT_WRONG_INPUT = 2
 
 _FILES = click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -62,13 +61,12 @@ def render(
     interface: str | None,
     api_version: str | None,
 ) -> None:
-    """Print what would be sent for each upstream form FILE (the args of /submit)."""
-    chosen = settings.load(os.environ)
+    """Print what would be sent for each FILE: a native job spec, or the args of the upstream's /submit."""
+    chosen = _load(interface, api_version)
     preparer = Preparer(chosen, secrets_inside=show_secrets)
-    payloads = _payloads(chosen, interface, api_version)
+    payloads = _payloads(chosen, api_version)
 
-    def show(file: Path) -> None:
-        job = preparer.check(_read(file))
+    def show(file: Path, job: Job) -> None:
         secrets = () if show_secrets else job.secrets
         if context and payloads:
             text, kind = json.dumps(payloads.context(job, preparer.render(job)), indent=2) + "\n", "json"
@@ -86,25 +84,25 @@ def render(
         else:
             click.echo(text.encode("utf-8"), nl=False)
 
-    _for_each(files, show)
+    _for_each(files, preparer, show)
 
 
 @_FILES
 @_INTERFACE
 @_API_VERSION
 def validate(files: tuple[Path, ...], interface: str | None, api_version: str | None) -> None:
-    """Check each upstream form FILE as a submission would."""
-    chosen = settings.load(os.environ)
+    """Check each FILE, a native job spec or an upstream form, as a submission would."""
+    chosen = _load(interface, api_version)
     preparer = Preparer(chosen)
-    payloads = _payloads(chosen, interface, api_version)
+    payloads = _payloads(chosen, api_version)
 
-    def check(file: Path) -> None:
-        job, batch = preparer.prepare(_read(file))
+    def check(file: Path, job: Job) -> None:
+        batch = preparer.render(job)
         if payloads:
             payloads.of(job, batch)
         click.echo(f"{file}: valid, job {job.name}")
 
-    _for_each(files, check)
+    _for_each(files, preparer, check)
 
 
 class _Payloads:
@@ -127,15 +125,18 @@ class _Payloads:
 
     def _owner(self, job: Job) -> dict[str, str]:
         """The user and the home folder."""
-        try:
-            user = owner_by_token(job.bearer, self._settings.slurmrestd_user_claim).user
-        except CallerError:
-            user = "user"
-            self._note(f"a bearer token names no user of the cluster; {user!r} is assumed")
+        user = job.user if job.is_native else self._user_of(job.bearer)
         pattern = self._settings.slurm_user_home or "/home/%u"
         if not self._settings.slurm_user_home:
             self._note(f"home folders are assumed to be {pattern}; a submission asks the cluster for them")
         return {"user": user, "home": pattern.replace("%u", user)}
+
+    def _user_of(self, bearer: str) -> str:
+        try:
+            return owner_by_token(bearer, self._settings.slurmrestd_user_claim).user
+        except CallerError:
+            self._note("a bearer token names no user of the cluster; 'user' is assumed")
+            return "user"
 
     def _note(self, text: str) -> None:
         if text not in self._has_said:
@@ -143,11 +144,17 @@ class _Payloads:
             click.echo(f"note: {text}", err=True)
 
 
-def _payloads(chosen: Settings, interface: str | None, api_version: str | None) -> _Payloads | None:
+def _load(interface: str | None, api_version: str | None) -> Settings:
+    """The settings, with the interface that the options name. Raises SettingsFault."""
+    if interface == "cli" and api_version:
+        raise click.UsageError("--api-version goes with --interface http")
+    chosen = settings.load(os.environ)
+    return replace(chosen, slurm_interface=interface or ("http" if api_version else chosen.slurm_interface))
+
+
+def _payloads(chosen: Settings, api_version: str | None) -> _Payloads | None:
     """What makes payloads; None when batch scripts are sent. Raises SettingsFault."""
-    if (interface or ("http" if api_version else chosen.slurm_interface)) == "cli":
-        if api_version:
-            raise click.UsageError("--api-version goes with --interface http")
+    if chosen.slurm_interface == "cli":
         return None
     version = api_version or chosen.slurmrestd_api_version
     if version in ("", "auto"):
@@ -158,27 +165,19 @@ def _payloads(chosen: Settings, interface: str | None, api_version: str | None) 
     return _Payloads(chosen, version)
 
 
-def _for_each(files: tuple[Path, ...], action: Callable[[Path], None]) -> None:
-    """Do it for every file; tell every fault, and fail at the end if there was one."""
+def _for_each(files: tuple[Path, ...], preparer: Preparer, action: Callable[[Path, Job], None]) -> None:
+    """Do it with the job of every file; tell every fault, and fail at the end if there was one."""
     failed = False
     for file in files:
         try:
-            action(file)
+            document = read_job_file(file)
+            with document.placing_faults():
+                action(file, document.check(preparer))
         except CallerError as fault:
-            click.echo(f"error: {file}: {fault}", err=True)
+            tell(fault, file)
             failed = True
     if failed:
         sys.exit(EXIT_WRONG_INPUT)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as fault:
-        raise InvalidRequest(f"cannot be read as JSON: {fault}") from None
-    if not isinstance(document, dict):
-        raise InvalidRequest("is not a JSON object")
-    return document
 
 
 def _write(file: Path, text: str) -> None:

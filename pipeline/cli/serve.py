@@ -14,7 +14,8 @@ import waitress
 
 from pipeline import __version__, settings
 from pipeline.api import MOST_BODY_BYTES, create_app
-from pipeline.connectors import Connector, connector_for
+from pipeline.cli.start import connect
+from pipeline.connectors import Connector
 from pipeline.downstream import Downstream
 from pipeline.errors import DownstreamError, SettingsFault
 from pipeline.settings import Settings
@@ -64,20 +65,12 @@ def _prepare(environment: Mapping[str, str]) -> tuple[Settings, Connector, socke
     chosen = reading.settings
     start_logging(chosen.loglevel)
     settings.warn_unknown(environment)
-    faults = [*reading.faults, *settings.service_faults(reading)]
-    try:
-        chosen.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as fault:
-        faults.append(f"JARVICE_DOWNSTREAM_STATE_DIR: cannot make {chosen.state_dir}: {fault.strerror}")
-    try:
-        connector = connector_for(chosen)
-    except SettingsFault as fault:
-        faults += fault.faults
+    connector, faults = connect(reading, chosen)
     try:
         listener = _listener(chosen)
     except SettingsFault as fault:
         faults += fault.faults
-    if faults:
+    if faults or not connector:
         raise SettingsFault(faults)
     return chosen, connector, listener
 

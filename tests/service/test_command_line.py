@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from pipeline import __version__
@@ -134,7 +135,9 @@ def test_the_payload_is_shown_as_json_and_what_is_assumed_on_standard_error(tmp_
     payload = payload_of(done)
     assert payload["job"]["name"].startswith("jarvice_2022")
     assert payload["job"]["current_working_directory"] == "/home/user"
-    assert payload["script"] == run(tmp_path, "render", EXAMPLE).stdout
+    # Nothing comes beside a payload: its script brings what the job's marks stand for.
+    alone = run(tmp_path, "render", EXAMPLE, JARVICE_BAREMETAL_CONNECTOR="local").stdout
+    assert payload["script"] == alone != run(tmp_path, "render", EXAMPLE).stdout
     notes = done.stderr.splitlines()
     assert all(note.startswith("note: ") for note in notes)
     assert [note.split(" ")[1] for note in notes] == [API_VERSIONS[0], "a", "home"]
@@ -244,6 +247,87 @@ def test_a_sites_template_with_a_fault_is_no_fault_of_the_form(tmp_path: Path) -
     done = run(tmp_path, "render", EXAMPLE, JARVICE_DOWNSTREAM_TEMPLATES=str(tmp_path))
     assert done.exit_code == 1
     assert "job.sh.j2 line 1: 'nope' is undefined" in done.stderr
+
+
+# ---- native job specs ----
+
+JOBS = EXAMPLES.parent / "jobs"
+LOGIN = "\n".join(
+    ["registry_logins:", "  example:", "    registry: registry.example.com", "    username: robot",
+     f"    password: {SECRET}", ""]
+)  # fmt: skip
+
+
+def logins(folder: Path) -> dict[str, str]:
+    file = folder / "logins.yaml"
+    file.touch(mode=0o600)
+    file.write_text(LOGIN, encoding="ascii")
+    return {"JARVICE_DOWNSTREAM_REGISTRY_LOGINS": str(file)}
+
+
+@pytest.mark.parametrize("words", [(), ("--interface", "http")])
+def test_specs_and_forms_are_told_apart_by_what_they_say(tmp_path: Path, words: tuple[str, ...]) -> None:
+    specs = sorted(JOBS.glob("*.yaml"))
+    as_json = tmp_path / "named-otherwise.txt"
+    as_json.write_text('{"name": "j", "user": "kirby", "image": "/x.sif", "command": ["true"]}')
+    files = [*specs, as_json, EXAMPLE]
+    done = run(tmp_path, "validate", *words, *files, **logins(tmp_path))
+    names = [*(file.stem for file in specs), "j", json.loads(EXAMPLE.read_text())["name"]]
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"{file}: valid, job {name}" for file, name in zip(files, names, strict=True)
+    ]
+
+
+def test_a_spec_is_rendered(tmp_path: Path) -> None:
+    done = run(tmp_path, "render", JOBS / "hello.yaml")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "#SBATCH --job-name=jarvice_:hello\n" in done.stdout
+    context = json.loads(run(tmp_path, "render", "--context", JOBS / "hello.yaml").stdout)
+    assert context["container"]["command"] == ["echo", "hello from a container"]
+    run(tmp_path, "render", "--out", "new", JOBS / "hello.yaml")
+    assert (tmp_path / "new" / "hello.sh").read_text() == done.stdout
+
+
+def test_the_payload_of_a_spec_is_its_users(tmp_path: Path) -> None:
+    done = run(tmp_path, "render", "--interface", "http", JOBS / "hello.yaml")
+    payload = payload_of(done)
+    assert payload["job"]["name"] == "jarvice_:hello"
+    assert payload["job"]["current_working_directory"] == "/home/kirby"
+    assert "bearer" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("--interface", "http"), ("--context",)])
+def test_a_registry_login_is_shown_only_when_asked_for(tmp_path: Path, words: tuple[str, ...]) -> None:
+    command = ["render", *words, JOBS / "everything.yaml"]
+    hidden = run(tmp_path, *command, **logins(tmp_path))
+    assert hidden.exit_code == 0, hidden.stderr
+    assert SECRET not in hidden.stdout
+    if "--context" not in words:
+        assert SECRET in run(tmp_path, *command, "--show-secrets", **logins(tmp_path)).stdout
+
+
+def test_a_login_is_inside_the_script_of_a_payload_and_not_of_a_batch_script(tmp_path: Path) -> None:
+    part = "END_OF_SECRETS"
+    assert part not in run(tmp_path, "render", JOBS / "everything.yaml", **logins(tmp_path)).stdout
+    http = {"JARVICE_SLURM_INTERFACE": "http", **logins(tmp_path)}
+    assert part in run(tmp_path, "render", JOBS / "everything.yaml", **http).stdout
+    assert part not in run(tmp_path, "render", "--interface", "cli", JOBS / "everything.yaml", **http).stdout
+
+
+def test_the_example_has_each_field_once() -> None:
+    schema = json.loads((EXAMPLES.parents[1] / "schemas" / "job.schema.json").read_text())
+    spec = yaml.safe_load((JOBS / "everything.yaml").read_text())
+    assert spec.keys() == schema["properties"].keys()
+
+
+@pytest.mark.parametrize("command", ["render", "validate"])
+def test_a_fault_of_a_spec_is_told_with_file_line_and_field(tmp_path: Path, command: str) -> None:
+    (tmp_path / "typo.yaml").write_text((JOBS / "hello.yaml").read_text() + "walltme: '00:10:00'\n")
+    done = run(tmp_path, command, "typo.yaml", JOBS / "script.yaml")
+    assert done.exit_code == 2
+    assert done.stderr == "error: typo.yaml: line 6: walltme: is not a field; did you mean walltime?\n"
+    assert "script" in done.stdout, "the other file is done all the same"
 
 
 def test_the_command_tells_its_version(tmp_path: Path) -> None:

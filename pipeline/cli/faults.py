@@ -1,0 +1,50 @@
+"""How an error is shown to a person, and to a script by its exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import click
+
+from pipeline.errors import CallerError, DownstreamError, SettingsFault
+
+_P = ParamSpec("_P")
+
+EXIT_FAILED = 1
+EXIT_WRONG_INPUT = 2
+EXIT_TRY_AGAIN = 75
+"""EX_TEMPFAIL of sysexits.h."""
+
+
+def friendly(function: Callable[_P, None]) -> Callable[_P, None]:
+    """Errors become one message and an exit code."""
+
+    @wraps(function)
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except DownstreamError as fault:
+            tell(fault)
+            sys.exit(exit_code_of(fault))
+
+    return wrapped
+
+
+def tell(fault: DownstreamError, about: object = "") -> None:
+    """Say what went wrong, and with what, on standard error."""
+    if isinstance(fault, SettingsFault):
+        click.echo("error: these settings cannot be used:", err=True)
+        for sentence in fault.faults:
+            click.echo(f"  - {sentence}", err=True)
+        return
+    click.echo(f"error: {about}: {fault}" if about else f"error: {fault}", err=True)
+
+
+def exit_code_of(fault: DownstreamError) -> int:
+    """What a command ends with after this."""
+    if isinstance(fault, CallerError | SettingsFault):
+        return EXIT_WRONG_INPUT
+    return EXIT_TRY_AGAIN if fault.worth_trying_again else EXIT_FAILED
