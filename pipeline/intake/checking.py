@@ -13,7 +13,9 @@ from jsonschema.exceptions import ValidationError, best_match
 from pipeline.errors import InvalidJob, MissingField
 from pipeline.shipped import schema
 
-_SECRET_FIELDS = ("bearer", "hpc_script", "registry_logins")
+_SECRET_FIELDS = ("bearer", "hpc_script")
+_SECRET_DOCUMENTS = ("registry_logins",)
+"""Of these not even the name of a field is told that is none: it may be a value in the wrong place."""
 
 
 def check(name: str, document: object, whole: str = "the form") -> None:
@@ -30,8 +32,10 @@ def check(name: str, document: object, whole: str = "the form") -> None:
         missing = next(key for key in fault.validator_value if key not in fault.instance)
         raise MissingField(f"{field}.{missing}" if field else missing)
     if fault.validator == "additionalProperties" and isinstance(fault.instance, Mapping):
+        if name in _SECRET_DOCUMENTS:
+            raise InvalidJob(field or whole, expected=f"of these fields alone: {', '.join(_known(fault))}")
         raise _unknown(field, list(fault.instance), fault)
-    secret = field.partition(".")[0] in _SECRET_FIELDS
+    secret = name in _SECRET_DOCUMENTS or field.partition(".")[0] in _SECRET_FIELDS
     raise InvalidJob(field or whole, value=None if secret else fault.instance, expected=_expected(fault))
 
 
@@ -41,11 +45,15 @@ def _validator(name: str) -> Draft202012Validator:
 
 
 def _unknown(within: str, given: list[object], fault: ValidationError) -> InvalidJob:
-    known = fault.schema.get("properties", {}) if isinstance(fault.schema, Mapping) else {}
+    known = _known(fault)
     unknown = next(str(key) for key in given if key not in known)
     near = difflib.get_close_matches(unknown, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
     return InvalidJob(f"{within}.{unknown}" if within else unknown, expected=f"a field{hint}")
+
+
+def _known(fault: ValidationError) -> list[str]:
+    return list(fault.schema.get("properties", {})) if isinstance(fault.schema, Mapping) else []
 
 
 def _expected(fault: ValidationError) -> str:

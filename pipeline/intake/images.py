@@ -30,7 +30,7 @@ def registry_of(reference: str) -> str:
     many parts follow; ``ubuntu`` and ``library/ubuntu`` come from Docker Hub.
     """
     first, slash, _ = reference.partition("/")
-    return _one_name(first) if slash and _is_host(first) else DOCKER_HUB
+    return one_name(first) if slash and _is_host(first) else DOCKER_HUB
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,11 @@ def login_for(registry: str, docker_secret: str, ctrsecret: str) -> Credentials:
 def _host(url: str) -> str:
     """The registry that a docker configuration's key names: a URL, a host, or a host and a path."""
     scheme, separator, rest = url.partition("://")
-    return _one_name((rest if separator else scheme).partition("/")[0])
+    return one_name((rest if separator else scheme).partition("/")[0])
 
 
-def _one_name(registry: str) -> str:
+def one_name(registry: str) -> str:
+    """The registry by the one of its names that is used here; Docker Hub has several."""
     return DOCKER_HUB if registry in _DOCKER_HUB_TOO else registry
 
 

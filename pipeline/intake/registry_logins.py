@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import InvalidJob, SettingsFault
 from pipeline.intake.checking import check
-from pipeline.intake.images import registry_of
+from pipeline.intake.images import one_name
 from pipeline.job import Credentials
 from pipeline.settings.yaml_file import read_yaml
 
@@ -26,7 +26,7 @@ def login_named(path: Path | None, name: str, registry: str) -> Credentials:
     if name not in logins:
         raise InvalidJob("credentials", value=name, expected=f"a login of {path}")
     login = logins[name]
-    theirs = registry_of(f"{login['registry']}/image")
+    theirs = one_name(login["registry"])
     if theirs != registry:
         raise InvalidJob(
             "credentials", value=name, expected=f"a login for {registry}: it is one for {theirs}"

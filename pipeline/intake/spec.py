@@ -21,7 +21,8 @@ LEAST_OVERLAY_MB = 64
 _FIXED = ("HOME", "APPTAINER_NO_EVAL", "SINGULARITY_NO_EVAL")
 """Variables of a container that Singularity or the templates set."""
 
-_TEXTS = ("command", "script", "working_dir", "partition")
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What can be in a document and cannot be sent."""
 
 
 def read(spec: Mapping[str, Any], settings: Settings) -> Job:
@@ -40,7 +41,8 @@ def read(spec: Mapping[str, Any], settings: Settings) -> Job:
 
 
 def _job(spec: Mapping[str, Any], settings: Settings) -> Job:
-    _check_texts(spec)
+    for field, part in spec.items():
+        _check_texts(part, field)
     if not spec.get("command") and not spec.get("script"):
         raise MissingField("command")
     resources = _resources(spec)
@@ -74,15 +76,17 @@ def _job(spec: Mapping[str, Any], settings: Settings) -> Job:
 
 
 def _resources(spec: Mapping[str, Any]) -> Resources:
-    gpus = spec.get("gpus", 0)
+    partition = spec.get("partition", "")
+    if CONTROL.search(partition):
+        raise InvalidJob("partition", value=partition, expected="free of control characters")
     return Resources(
-        nodes=spec.get("nodes", 1),
-        cores=spec.get("cores", 1),
-        memory_gb=spec.get("memory_gb", 0),
-        gpus=gpus,
+        nodes=int(spec.get("nodes", 1)),  # JSON Schema takes 2.0 for a whole number
+        cores=int(spec.get("cores", 1)),
+        memory_gb=int(spec.get("memory_gb", 0)),
+        gpus=int(spec.get("gpus", 0)),
         walltime=spec.get("walltime", ""),
         licenses=spec.get("licenses", ""),
-        partition=spec.get("partition", ""),
+        partition=partition,
         exclusive=spec.get("exclusive", False),
         sbatch_options=dict(_sbatch_options(spec.get("sbatch", {}))),
     )
@@ -105,7 +109,7 @@ def _mpi(spec: Mapping[str, Any], cores: int, settings: Settings) -> tuple[str, 
         if "ranks_per_node" in spec:
             raise InvalidJob("ranks_per_node", expected="of use without mpi")
         return "", 1
-    ranks: int = spec.get("ranks_per_node", cores)
+    ranks = int(spec.get("ranks_per_node", cores))
     if ranks > cores:
         raise InvalidJob("ranks_per_node", value=ranks, expected=f"within the {cores} cores of a node")
     return settings.mpi if wanted is True else wanted, ranks
@@ -113,7 +117,7 @@ def _mpi(spec: Mapping[str, Any], cores: int, settings: Settings) -> tuple[str, 
 
 def _overlay_mb(spec: Mapping[str, Any], ranks: int, settings: Settings) -> int:
     """MB of a node. Many ranks of a node have no overlay unless the job asks for one."""
-    mb: int = spec.get("overlay_mb", settings.singularity_overlay_size if ranks == 1 else 0)
+    mb = int(spec.get("overlay_mb", settings.singularity_overlay_size if ranks == 1 else 0))
     if 0 < mb < LEAST_OVERLAY_MB * ranks:
         field = "overlay_mb" if "overlay_mb" in spec else "JARVICE_SINGULARITY_OVERLAY_SIZE"
         each = f" for each of a node's {ranks} ranks" if ranks > 1 else ""
@@ -122,12 +126,9 @@ def _overlay_mb(spec: Mapping[str, Any], ranks: int, settings: Settings) -> int:
 
 
 def _environment(variables: Mapping[str, str | int]) -> dict[str, str]:
-    for name, value in variables.items():
+    for name in variables:
         if name in _FIXED:
             raise InvalidJob(f"environment.{name}", expected="a variable that a job can set")
-        if isinstance(value, bool):
-            raise InvalidJob(f"environment.{name}", value=value, expected="a text; it needs quotes")
-        _check_text(f"environment.{name}", str(value))
     return {name: str(value) for name, value in variables.items()}
 
 
@@ -135,16 +136,15 @@ def _script(text: str) -> str:
     return text if not text or text.startswith("#!") else f"#!/bin/sh\n{text}"
 
 
-def _check_texts(spec: Mapping[str, Any]) -> None:
-    for field in _TEXTS:
-        values = spec.get(field, "")
-        for value in values if isinstance(values, list) else [values]:
-            _check_text(field, value)
-
-
-def _check_text(field: str, value: str) -> None:
-    if "\0" in value or re.search("[\ud800-\udfff]", value):
+def _check_texts(part: Any, field: str) -> None:
+    if isinstance(part, str) and _NO_TEXT.search(part):
         raise InvalidJob(field, expected="text: it holds a NUL or half a character")
+    if isinstance(part, Mapping):
+        for name, inner in part.items():
+            _check_texts(inner, f"{field}.{name}")
+    elif isinstance(part, list):
+        for place, inner in enumerate(part):
+            _check_texts(inner, f"{field}.{place}")
 
 
 def _login(spec: Mapping[str, Any], settings: Settings) -> Credentials:

@@ -6,7 +6,14 @@ import platform
 
 import pytest
 
-from pipeline.intake.images import app_image, in_global_registries, init_image, registry_of
+from pipeline.intake.images import (
+    ImageName,
+    app_image,
+    image_name,
+    in_global_registries,
+    init_image,
+    registry_of,
+)
 from pipeline.job import Credentials
 from pipeline.settings import Settings
 
@@ -29,6 +36,34 @@ NOBODY = Credentials()
 )
 def test_the_registry_of_an_image(reference: str, registry: str) -> None:
     assert registry_of(reference) == registry
+
+
+HUB, HUBS_HOST, DIGEST = "index.docker.io", "registry-1.docker.io", f"sha256:{'0' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("reference", "name", "host"),
+    [
+        ("ubuntu", ImageName(HUB, "library/ubuntu", "latest", ""), HUBS_HOST),
+        ("ubuntu:22.04", ImageName(HUB, "library/ubuntu", "22.04", ""), HUBS_HOST),
+        ("library/ubuntu", ImageName(HUB, "library/ubuntu", "latest", ""), HUBS_HOST),
+        ("group/app:1", ImageName(HUB, "group/app", "1", ""), HUBS_HOST),
+        ("a/b/c:1", ImageName(HUB, "a/b/c", "1", ""), HUBS_HOST),
+        ("docker.io/ubuntu", ImageName(HUB, "library/ubuntu", "latest", ""), HUBS_HOST),
+        ("index.docker.io/group/app", ImageName(HUB, "group/app", "latest", ""), HUBS_HOST),
+        ("registry-1.docker.io/library/ubuntu:1", ImageName(HUB, "library/ubuntu", "1", ""), HUBS_HOST),
+        (f"ubuntu@{DIGEST}", ImageName(HUB, "library/ubuntu", "latest", DIGEST), HUBS_HOST),
+        (f"ghcr.io/app:1@{DIGEST}", ImageName("ghcr.io", "app", "1", DIGEST), "ghcr.io"),
+        ("ghcr.io/app", ImageName("ghcr.io", "app", "latest", ""), "ghcr.io"),
+        ("localhost/app:1", ImageName("localhost", "app", "1", ""), "localhost"),
+        ("localhost:5000/a/b", ImageName("localhost:5000", "a/b", "latest", ""), "localhost:5000"),
+        (f"host:5000/app@{DIGEST}", ImageName("host:5000", "app", "latest", DIGEST), "host:5000"),
+        ("host:5000/app:1.2_3-4", ImageName("host:5000", "app", "1.2_3-4", ""), "host:5000"),
+    ],
+)
+def test_the_parts_of_an_image_reference(reference: str, name: ImageName, host: str) -> None:
+    assert image_name(reference) == name
+    assert image_name(reference).host == host
 
 
 def test_an_application_comes_from_its_own_registry() -> None:
