@@ -6,10 +6,12 @@ import json
 import os
 import re
 import subprocess
+import tarfile
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -124,6 +126,24 @@ class Cluster:
         log = (Path(self.info["logs"]) / "head" / "registry.out").read_text(encoding="utf-8")
         return [(method, path, int(status)) for method, path, status in _ACCESS.findall(log)]
 
+    @property
+    def mpi_type(self) -> str:
+        """What srun's --mpi must be for the image nintendo/mpi:1. Its mpi-hello names each rank and host."""
+        return str(self.info["mpi_type"])
+
+    def push_image(self, name: str, tag: str, extra: Mapping[str, bytes]) -> str:
+        """Push the busybox image with more files as ``name:tag`` and return its digest.
+
+        A tag that is there already moves. The same files give the same digest.
+        """
+        image = BytesIO(self._output_of("exec", "head", "python3", "/opt/cluster/busybox_image.py"))
+        with tarfile.open(fileobj=image, mode="a") as tar:
+            for path, data in extra.items():
+                entry = tarfile.TarInfo(path)
+                entry.size = len(data)
+                tar.addfile(entry, BytesIO(data))
+        return self._output_of("push", f"{name}:{tag}", given=image.getvalue()).decode().strip()
+
     def key(self, user: str) -> str:
         """A user's private key."""
         return (Path(self.info["keys"]) / user).read_text(encoding="ascii")
@@ -138,10 +158,13 @@ class Cluster:
         }
 
     def _command(self, name: str, *words: str) -> str:
+        return self._output_of(name, *words).decode()
+
+    def _output_of(self, name: str, *words: str, given: bytes = b"") -> bytes:
         done = subprocess.run(
-            [COMMAND, name, self.variant, *words], capture_output=True, text=True, check=False
+            [COMMAND, name, self.variant, *words], input=given, capture_output=True, check=False
         )
-        assert done.returncode == 0, f"{name} {words}: {done.stderr}"
+        assert done.returncode == 0, f"{name} {words}: {done.stderr.decode(errors='replace')}"
         return done.stdout
 
     def write_mapping(self, folder: Path, users: Mapping[str, str] = PORTAL_USERS) -> None:

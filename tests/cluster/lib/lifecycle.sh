@@ -36,16 +36,15 @@ start_daemons() {
   jobs=()
   in_node head /opt/cluster/daemon.sh slurmrestd start & jobs+=($!)
   for node in "${NODES[@]}"; do in_node "$node" /opt/cluster/daemon.sh slurmd start & jobs+=($!); done
-  if [ ! -d "$STATE/registry/docker" ]; then
-    in_node head python3 /opt/cluster/push_image.py reguser "$(cat "$KEYS/registry_password")" & jobs+=($!)
-  fi
+  push_images >/dev/null & jobs+=($!)
   wait_all "${jobs[@]}"
   in_node head /opt/cluster/wait-for-nodes.sh ${#NODES[@]}
 }
 
-wait_all() { # wait_all PIDS...: fails when one of them fails
-  local pid
-  for pid in "$@"; do wait "$pid"; done
+wait_all() { # wait_all PIDS...: leaves none behind, and fails when one of them fails
+  local pid code=0
+  for pid in "$@"; do wait "$pid" || code=$?; done
+  return "$code"
 }
 
 stop() {
@@ -103,6 +102,7 @@ info() {
     "api_versions": [$(sed 's/[^ ]*/"&"/g; s/ /, /g' <<<"$API_VERSIONS")]},
   "registry": {"url": "http://127.0.0.1:$REGISTRY_PORT", "inside_url": "http://head:5000", "inside_tls_url": "https://head:5443",
     "user": "reguser", "password": "$password", "image": "nintendo/busybox:1", "ca": "$KEYS/ca.crt"},
+  "mpi_type": "$MPI_TYPE",
   "users": ["jarvice", "kirby", "mario", "dovahkiin"],
   "keys": "$KEYS",
   "known_hosts": "$KEYS/known_hosts",

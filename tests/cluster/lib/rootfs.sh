@@ -12,19 +12,33 @@ PACKAGES=(
 APPTAINER_PACKAGES=(apptainer fuse3 fuse2fs fuse-overlayfs squashfuse squashfs-tools uidmap)
 
 build() {
-  local stamp wanted packages sources
+  local packages sources mirror name stale=() jobs=()
   require_host
-  stamp=$ROOTFS/.cluster-recipe
   choose_packages
-  wanted=$({ echo "${packages[*]}"; declare -f add_users; } | sha256sum)
-  if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+  if [ "$(cat "$ROOTFS/.cluster-recipe" 2>/dev/null)" != "$(rootfs_recipe)" ]; then
     is_up head && fail 1 "the recipe of the root file system changed: stop the cluster before the build"
-    make_rootfs
-    echo "$wanted" >"$stamp"
+    stale+=(rootfs)
+  fi
+  if [ -n "$MPI_TYPE" ] && [ "$(cat "$MPI_IMAGE.recipe" 2>/dev/null)" != "$(mpi_image_recipe)" ]; then
+    stale+=(mpi_image)
+  fi
+  if [ ${#stale[@]} -gt 0 ]; then
+    mkdir -p "$CLUSTER_BASE/$VARIANT"
+    mirror=$(debian_mirror)
+    for name in "${stale[@]}"; do "make_$name" "$mirror" & jobs+=($!); done
+    wait_all "${jobs[@]}"
   fi
   make_keys
   trust_ca
 }
+
+bootstrap() { # bootstrap LOG ARGUMENTS...
+  # Check-Valid-Until: a mirror's copy of sid may be older than its own expiry date.
+  mmdebstrap --aptopt='Acquire::Check-Valid-Until "false"' "${@:2}" </dev/null >"$1" 2>&1 \
+    || { tail -n 20 "$1" >&2; fail 1 "mmdebstrap failed, see $1"; }
+}
+
+rootfs_recipe() { { echo "${packages[*]}"; declare -f add_users; } | sha256sum; }
 
 # Fills packages and sources (the lines for apt without the mirror).
 choose_packages() {
@@ -40,23 +54,18 @@ choose_packages() {
   esac
 }
 
-make_rootfs() {
-  local mirror build_log=$CLUSTER_BASE/$VARIANT/build.log
-  mkdir -p "$CLUSTER_BASE/$VARIANT"
-  mirror=$(debian_mirror)
+make_rootfs() { # make_rootfs MIRROR
+  local build_log=$CLUSTER_BASE/$VARIANT/build.log
   log "building $ROOTFS (log: $build_log)"
   rm -rf --one-file-system "$ROOTFS" "$ROOTFS.partial"
-  # Check-Valid-Until: a mirror's copy of sid may be older than its own expiry date.
-  # The hook's $1 is mmdebstrap's to expand.
-  # shellcheck disable=SC2016
-  mmdebstrap --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" \
-    --aptopt='Acquire::Check-Valid-Until "false"' \
+  # shellcheck disable=SC2016 # the hook's $1 is mmdebstrap's to expand
+  bootstrap "$build_log" --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --setup-hook='mkdir -p "$1/etc/apt/preferences.d"' \
     --setup-hook='[ '"$VARIANT"' = sid ] || printf "Package: *\nPin: release n=sid\nPin-Priority: 100\n" >"$1/etc/apt/preferences.d/sid"' \
-    "$VARIANT" "$ROOTFS.partial" "${sources[@]/#/deb $mirror }" </dev/null >"$build_log" 2>&1 \
-    || { tail -n 20 "$build_log" >&2; fail 1 "mmdebstrap failed, see $build_log"; }
+    "$VARIANT" "$ROOTFS.partial" "${sources[@]/#/deb $1 }"
   add_users "$ROOTFS.partial"
+  rootfs_recipe >"$ROOTFS.partial/.cluster-recipe"
   mv "$ROOTFS.partial" "$ROOTFS"
 }
 

@@ -11,16 +11,18 @@ declare -A USER_ID=([jarvice]=2001 [kirby]=2002 [mario]=2003 [dovahkiin]=2004)
 HEAD_DAEMONS=(munged mariadbd slurmdbd slurmctld slurmrestd sshd registry)
 NODE_DAEMONS=(munged slurmd)
 
-# select_variant NAME: sets everything that differs between the Debian releases
+# select_variant NAME: sets everything that differs between the Debian releases. MPI_TYPE: srun's --mpi for
+# nintendo/mpi:1, the best that its Slurm has; bookworm has no apptainer.
 select_variant() {
   VARIANT=$1
   case $VARIANT in
-    trixie) SSH_PORT=22022 REST_PORT=26820 REGISTRY_PORT=25000 API_VERSIONS='v0.0.40 v0.0.41 v0.0.42' ;;
-    sid) SSH_PORT=22122 REST_PORT=26920 REGISTRY_PORT=25100 API_VERSIONS='v0.0.42 v0.0.43 v0.0.44 v0.0.45' ;;
-    bookworm) SSH_PORT=22222 REST_PORT=27020 REGISTRY_PORT=25200 API_VERSIONS='v0.0.36 v0.0.37 v0.0.38' ;;
+    trixie) SSH_PORT=22022 REST_PORT=26820 REGISTRY_PORT=25000 API_VERSIONS='v0.0.40 v0.0.41 v0.0.42' MPI_TYPE=pmix ;;
+    sid) SSH_PORT=22122 REST_PORT=26920 REGISTRY_PORT=25100 API_VERSIONS='v0.0.42 v0.0.43 v0.0.44 v0.0.45' MPI_TYPE=pmi2 ;;
+    bookworm) SSH_PORT=22222 REST_PORT=27020 REGISTRY_PORT=25200 API_VERSIONS='v0.0.36 v0.0.37 v0.0.38' MPI_TYPE= ;;
     *) return 1 ;;
   esac
   ROOTFS=$CLUSTER_BASE/$VARIANT/rootfs # packages only; read-only lower layer of every node
+  MPI_IMAGE=$CLUSTER_BASE/$VARIANT/mpi-image.tar
   KEYS=$CLUSTER_BASE/$VARIANT/keys
   STATE=$CLUSTER_BASE/$VARIANT/state   # what outlives a stop: homes, database, Slurm's state, registry, logs
   RUN=$CLUSTER_BASE/$VARIANT/run       # what does not: pid files, mounts, each node's own layer

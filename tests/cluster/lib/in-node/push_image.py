@@ -1,61 +1,18 @@
-"""Makes a tiny image of busybox and pushes it to the registry as nintendo/busybox:1.
+"""Pushes an image of one layer, the tar on standard input, to the registry. Prints its digest.
 
-push_image.py USER PASSWORD
+push_image.py USER PASSWORD NAME:TAG
 """
 
 import base64
 import gzip
 import hashlib
-import io
 import json
-import subprocess
 import sys
-import tarfile
 import urllib.request
 from collections.abc import Mapping
 
 REGISTRY = "http://head:5000"
-NAME, TAG = "nintendo/busybox", "1"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-FOLDERS = [
-    "bin", "dev", "etc", "home", "proc", "root", "shared", "sys", "tmp", "usr", "usr/bin", "var", "work",
-]  # fmt: skip
-FILES = {
-    "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n",
-    "etc/group": b"root:x:0:\n",
-    "etc/motd": b"test image\n",
-    "etc/hosts": b"",  # these three are mount points for apptainer
-    "etc/resolv.conf": b"",
-    "etc/localtime": b"",
-}
-
-
-def layer() -> bytes:
-    with open("/usr/bin/busybox", "rb") as file:
-        busybox = file.read()
-    applets = subprocess.run(
-        ["/usr/bin/busybox", "--list"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-
-        def add(
-            name: str, kind: bytes = tarfile.REGTYPE, mode: int = 0o644, data: bytes = b"", target: str = ""
-        ) -> None:
-            entry = tarfile.TarInfo(name)
-            entry.type, entry.mode, entry.size, entry.linkname = kind, mode, len(data), target
-            tar.addfile(entry, io.BytesIO(data))
-
-        for folder in FOLDERS:
-            add(folder, tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755)
-        for name, data in FILES.items():
-            add(name, data=data)
-        add("bin/busybox", mode=0o755, data=busybox)
-        for applet in applets:
-            if applet != "busybox":
-                add(f"bin/{applet}", tarfile.SYMTYPE, 0o777, target="busybox")
-        add("usr/bin/env", tarfile.SYMTYPE, 0o777, target="/bin/busybox")
-    return buffer.getvalue()
 
 
 def call(
@@ -70,15 +27,16 @@ def call(
         return headers_back
 
 
-def push_blob(blob: bytes) -> dict[str, str | int]:
+def push_blob(name: str, blob: bytes) -> dict[str, str | int]:
     digest = "sha256:" + hashlib.sha256(blob).hexdigest()
-    location = call("POST", f"{REGISTRY}/v2/{NAME}/blobs/uploads/", b"")["Location"]
+    location = call("POST", f"{REGISTRY}/v2/{name}/blobs/uploads/", b"")["Location"]
     call("PUT", f"{location}{'&' if '?' in location else '?'}digest={digest}", blob)
     return {"digest": digest, "size": len(blob)}
 
 
 def main() -> None:
-    tar = layer()
+    name, tag = sys.argv[3].split(":")
+    tar = sys.stdin.buffer.read()
     config = {
         "architecture": "amd64",
         "os": "linux",
@@ -94,16 +52,17 @@ def main() -> None:
         "mediaType": MANIFEST,
         "config": {
             "mediaType": "application/vnd.oci.image.config.v1+json",
-            **push_blob(json.dumps(config).encode()),
+            **push_blob(name, json.dumps(config).encode()),
         },
         "layers": [
             {
                 "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
-                **push_blob(gzip.compress(tar, mtime=0)),
+                **push_blob(name, gzip.compress(tar, compresslevel=1, mtime=0)),
             }
         ],
     }
-    call("PUT", f"{REGISTRY}/v2/{NAME}/manifests/{TAG}", json.dumps(manifest).encode(), MANIFEST)
+    reply = call("PUT", f"{REGISTRY}/v2/{name}/manifests/{tag}", json.dumps(manifest).encode(), MANIFEST)
+    print(reply["Docker-Content-Digest"])
 
 
 if __name__ == "__main__":
