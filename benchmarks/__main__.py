@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.bed import Bed
+from benchmarks.containers import container_start
 from benchmarks.here import check_and_render, start
 from benchmarks.polling import http_polls, running
 from benchmarks.submitting import (
@@ -32,6 +33,7 @@ BENCHES: dict[str, Callable[[Bed], str]] = {
     "http-submit": http_submit_one,
     "http-submit-eight": http_submit_eight,
     "http-polls": http_polls,
+    "container": container_start,
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.harness import forms
 from tests.harness.cluster import Cluster
+from tests.harness.containers import Containers
 from tests.harness.forms import form, script
 from tests.harness.interface import INTERFACES, SCRATCH, Interface, bearer
 from tests.harness.service import Sent, Service
@@ -84,6 +85,30 @@ def own_service(
         return start_service({**interface.settings, **settings}, folder)
 
     return start
+
+
+@pytest.fixture(scope="module")
+def containers_of(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Containers]]:
+    """Makes what submits native jobs through an interface, with settings of its own."""
+    if cluster.variant == "bookworm":
+        pytest.skip("bookworm has no apptainer")
+    made = []
+
+    def make(interface: Interface, **changed: str) -> Containers:
+        made.append(Containers(cluster, interface, tmp_path_factory.mktemp("native"), **changed))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def containers(interface: Interface, containers_of: Callable[..., Containers]) -> Containers:
+    """What submits native jobs through the interface."""
+    return containers_of(interface)
 
 
 @pytest.fixture(scope="session")
