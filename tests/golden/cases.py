@@ -7,13 +7,14 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
-from pipeline import settings
 from pipeline.prepare import Preparer
-from pipeline.render import PayloadRenderer
+from pipeline.render import BatchScript, PayloadRenderer
+from pipeline.settings import Settings, load
 from pipeline.slurm.api_versions import API_VERSIONS
 
 HERE = Path(__file__).parent
@@ -25,6 +26,8 @@ IN_PAYLOADS = {
     "everything": API_VERSIONS[:1],
     "held-gpu-job": API_VERSIONS[:1],
     "hostile-text": API_VERSIONS[:1],
+    "native-everything": API_VERSIONS[:1],
+    "native-http": API_VERSIONS[:1],
     "scratch-folders": API_VERSIONS[:1],
     "slurm-options": API_VERSIONS,
 }
@@ -35,11 +38,14 @@ BEARER = "a bearer token"
 
 @dataclass(frozen=True)
 class Case:
-    """One form, the settings that differ from the defaults, and the script that must come of them."""
+    """A form or a native spec, the settings that differ from the defaults, and what must come of them."""
 
     name: str
-    form: Mapping[str, Any]
+    document: Mapping[str, Any]
     settings: Mapping[str, str] = field(default_factory=dict)
+    is_native: bool = False
+    logins: Mapping[str, Any] = field(default_factory=dict)
+    """Registry logins, by their names in the spec."""
 
     @property
     def expected_file(self) -> Path:
@@ -47,21 +53,30 @@ class Case:
 
     def rendered(self) -> str:
         """The batch script as a dry run prints it."""
-        return Preparer(settings.load(self.settings)).prepare(self.form).batch.masked()
+        return self._batch()[1].masked()
 
     def sent(self) -> str:
         """The batch script as it goes to the cluster, with its secrets."""
-        return Preparer(settings.load(self.settings)).prepare(self.form).batch.text
+        return self._batch()[1].text
 
     def payload(self, version: str) -> str:
         """The payload for slurmrestd as a dry run prints it; its script is the expected file's."""
-        ours = settings.load(self.settings)
-        batch = Preparer(ours).prepare(self.form).batch
+        ours, batch = self._batch()
         made = PayloadRenderer(ours).payload(batch, version, user="kirby", home="/home/kirby")
         document = json.loads(made.masked())
         assert document["script"] == batch.masked()
         document["script"] = f"<{self.expected_file.name}>"
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+    def _batch(self) -> tuple[Settings, BatchScript]:
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "logins.yaml"
+            file.touch(mode=0o600)
+            file.write_text(yaml.safe_dump({"registry_logins": dict(self.logins)}), encoding="utf-8")
+            ours = load({"JARVICE_DOWNSTREAM_REGISTRY_LOGINS": str(file), **self.settings})
+            preparer = Preparer(ours)
+            job = (preparer.check_spec if self.is_native else preparer.check)(self.document)
+            return ours, preparer.render(job)
 
 
 def all_cases() -> list[Case]:
@@ -85,6 +100,9 @@ def _example(file: Path) -> Case:
 
 def _case(file: Path) -> Case:
     document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if "spec" in document:
+        changed, logins = document.get("settings", {}), document.get("logins", {})
+        return Case(file.stem, document["spec"], changed, is_native=True, logins=logins)
     script: str = document["script"]
     if document.get("line_ends") == "CRLF":
         script = script.replace("\n", "\r\n")
