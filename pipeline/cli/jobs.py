@@ -28,6 +28,9 @@ EXIT_INTERRUPTED = 130
 _HEAD = ("ID", "NAME", "USER", "STATE", "TIME", "EXIT", "NODES")
 _NODES_SHOWN = 4
 
+_TOLD_ANYWAY = ("pipeline.tracker", "paramiko", "urllib3")
+"""Those who log what an error says as well."""
+
 _JOB = click.argument("job")
 _JOBS = click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
@@ -148,9 +151,9 @@ def _native_jobs(*, alone: bool = False) -> Iterator[tuple[NativeJobs, bool]]:
 
 def _log_notes() -> None:
     """What a service would log as a warning is a note to a person; what is told anyway is not."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="note: %(message)s")
-    for told in ("pipeline.tracker", "paramiko", "urllib3"):
-        logging.getLogger(told).setLevel(logging.CRITICAL)
+    notes = logging.StreamHandler(sys.stderr)
+    notes.addFilter(lambda record: not record.name.startswith(_TOLD_ANYWAY))
+    logging.basicConfig(level=logging.WARNING, handlers=[notes], format="note: %(message)s")
 
 
 @contextmanager

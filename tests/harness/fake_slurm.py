@@ -1,4 +1,7 @@
-"""Slurm's commands with a file for a cluster: ``id|user|state|name``, one job a line."""
+"""Slurm's commands with a file for a cluster: ``id|user|state|name``, one job a line.
+
+Who fails does so with exit code 3.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,18 @@ _COMMANDS = {
     """,
     "squeue": r"""
         for word; do
-            case "$word" in --name=*) wanted="${word#*=}" ;; --format=*) form="${word#*=}" ;; esac
+            case "$word" in
+                --name=*) wanted="${word#*=}" ;;
+                --format=*) form="${word#*=}" ;;
+                --jobs=*) codes_of=",${word#*=}," ;;
+            esac
         done
         while IFS='|' read -r id user state name; do
             [ -z "$wanted" ] || [ "$name" = "$wanted" ] || continue
+            if [ -n "$codes_of" ]; then
+                [[ $codes_of != *,$id,* ]] || echo "$id 3:0"
+                continue
+            fi
             [ "$form" = %A ] && echo "$id" || echo "${form%%|*}|$id|$user|$state|0:05|n1|$name"
         done <"$jobs"
     """,
