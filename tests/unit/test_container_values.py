@@ -205,12 +205,15 @@ def test_a_script_arrives_byte_for_byte(node: ContainerNode, text: str) -> None:
     assert not (node.home / batch.files.control / "command").exists()
 
 
-def test_only_what_pulls_gets_the_login(node: ContainerNode) -> None:
+@pytest.mark.parametrize("inside", [False, True], ids=["beside the script", "inside the script"])
+def test_only_what_pulls_gets_the_login(node: ContainerNode, inside: bool) -> None:
     """The sandbox writes each call's arguments down, curl's too."""
     node.clean()
     login = Credentials("robot", "hunter2 '\"\\$(touch canary)")
     job = native_job(image=Image(REFERENCE, login), script="#!/bin/sh\n")
-    batch = Renderer(Settings()).batch_script(job)
+    batch = Renderer(Settings(), secrets_inside=inside).batch_script(job)
+    assert ("hunter2" in batch.text) is inside
+    assert bool(batch.secrets_file) is not inside
     control = node.sent(batch)
     assert node.started(batch).exit_code == 0
     assert not (control / "secrets").exists()
@@ -219,7 +222,6 @@ def test_only_what_pulls_gets_the_login(node: ContainerNode) -> None:
     assert pulls["APPTAINER_DOCKER_PASSWORD"] == login.password
     assert not [name for name, value in runs.items() if "hunter2" in value or "robot" in value]
     assert b"hunter2" not in (node.bin.parent / "calls").read_bytes()
-    assert "hunter2" not in batch.text
 
 
 @pytest.mark.parametrize("verbose", [True, False])

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
@@ -325,11 +326,9 @@ def test_a_job_that_is_started_again_keeps_its_image(site: Site) -> None:
     assert (site.pulls(), len(site.registry.requests)) == (1, 1)
 
 
-BLOCKS = 'case $2 in pull) echo part >"${@: -2:1}"; : >"$HOME/pulling"; read -r <"$HOME/go" ;; esac'
-
-
-def begun(site: Site, batch: BatchScript) -> subprocess.Popen[bytes]:
-    """A batch script that runs on."""
+@contextmanager
+def begun(site: Site, batch: BatchScript) -> Iterator[subprocess.Popen[bytes]]:
+    """A batch script that runs on; killed at the end, with all that it began."""
     process = subprocess.Popen(
         ["bash", "-s"],
         stdin=subprocess.PIPE,
@@ -343,19 +342,28 @@ def begun(site: Site, batch: BatchScript) -> subprocess.Popen[bytes]:
     process.stdin.write(batch.text.encode())
     process.stdin.close()
     process.stdin = None
-    return process
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def pulls_until_told(site: Site) -> None:
+    """Let a pull wait for a line in the file ``go``."""
+    os.mkfifo(site.node.home / "go")
+    site.node.command(
+        "apptainer",
+        'case $2 in pull) echo part >"${@: -2:1}"; : >"$HOME/pulling"; read -r <"$HOME/go" ;; esac',
+    )
 
 
 def test_a_pull_that_was_killed_leaves_nothing_in_the_way(site: Site) -> None:
     site.registry.reactions = [has(), has()]
-    os.mkfifo(site.node.home / "go")
-    site.node.command("apptainer", BLOCKS)
-    killed = begun(site, site.batch())
-    try:
+    pulls_until_told(site)
+    with begun(site, site.batch()):
         eventually((site.node.home / "pulling").exists, what="the pull", pause=0.02)
-    finally:
-        os.killpg(killed.pid, signal.SIGKILL)
-        killed.communicate()
     assert list(site.cache.glob("*.partial"))
     site.node.command("apptainer", RUNTIME)
     assert site.pull(name="two").exit_code == 0
@@ -365,21 +373,16 @@ def test_a_pull_that_was_killed_leaves_nothing_in_the_way(site: Site) -> None:
 
 def test_of_two_jobs_at_once_one_pulls(site: Site) -> None:
     site.registry.reactions = [has(), has()]
-    os.mkfifo(site.node.home / "go")
-    site.node.command("apptainer", BLOCKS)
-    first = begun(site, site.batch(name="one"))
-    try:
+    pulls_until_told(site)
+    with begun(site, site.batch(name="one")) as first:
         eventually((site.node.home / "pulling").exists, what="the pull", pause=0.02)
-        second = begun(site, site.batch(name="two"))
-        assert second.stdout
-        assert second.stdout.readline().startswith(b"waiting for another job that pulls into ")
-        (site.node.home / "go").write_text("\n")
-        said, _ = second.communicate(timeout=20)
-        assert (first.wait(timeout=20), second.returncode, said) == (0, 0, b"")
-    finally:
-        if first.poll() is None:
-            os.killpg(first.pid, signal.SIGKILL)
-        first.communicate()
+        with begun(site, site.batch(name="two")) as second:
+            assert second.stdout
+            assert second.stdout.readline().startswith(b"waiting for another job that pulls into ")
+            (site.node.home / "go").write_text("\n")
+            said, _ = second.communicate(timeout=20)
+            first.communicate(timeout=20)
+            assert (first.returncode, second.returncode, said) == (0, 0, b"")
     assert site.pulls() == 1
 
 
