@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.harness.cluster import Cluster
 from tests.harness.forms import script
@@ -20,6 +21,27 @@ def away(cluster: Cluster, daemon: str, how: str = "stop") -> Iterator[None]:
         yield
     finally:
         cluster.daemon(daemon, "start")
+
+
+@contextmanager
+def forgetful(cluster: Cluster) -> Iterator[None]:
+    """slurmctld forgets jobs soon after their end."""
+    conf = Path(cluster.info["slurm_conf"])
+    text = conf.read_text(encoding="utf-8")
+    lines = ["MinJobAge=2" if line.startswith("MinJobAge=") else line for line in text.splitlines()]
+    conf.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    try:
+        restart_slurmctld(cluster)
+        yield
+    finally:
+        conf.write_text(text, encoding="utf-8")
+        restart_slurmctld(cluster)
+
+
+def restart_slurmctld(cluster: Cluster) -> None:
+    """When it has told slurmdbd everything: 24.11's can crash at its start over what is left to tell."""
+    eventually(lambda: "DBD Agent queue size: 0\n" in cluster.run("sdiag"), what="an empty queue", pause=0.5)
+    cluster.daemon("slurmctld", "restart")
 
 
 def well(service: Service) -> bool:

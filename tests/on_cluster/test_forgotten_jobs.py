@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 from tests.harness.cluster import Cluster
 from tests.harness.forms import form, script
 from tests.harness.interface import Interface
 from tests.harness.service import Sent, Service
 from tests.harness.waiting import eventually
-from tests.on_cluster.outage import away, ended_in_slurm, tell, until_told
+from tests.on_cluster.outage import away, ended_in_slurm, forgetful, tell, until_told
 from tests.on_cluster.ways import only_cli
 
 
@@ -57,27 +55,6 @@ def forgotten(cluster: Cluster, job: Sent) -> None:
     eventually(lambda: not cluster.jobs(job.name), seconds=120, what=f"squeue without {job.name}")
 
 
-@contextmanager
-def forgetful(cluster: Cluster) -> Iterator[None]:
-    """slurmctld forgets jobs soon after their end."""
-    conf = Path(cluster.info["slurm_conf"])
-    text = conf.read_text(encoding="utf-8")
-    lines = ["MinJobAge=2" if line.startswith("MinJobAge=") else line for line in text.splitlines()]
-    conf.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    try:
-        restart_slurmctld(cluster)
-        yield
-    finally:
-        conf.write_text(text, encoding="utf-8")
-        restart_slurmctld(cluster)
-
-
-def restart_slurmctld(cluster: Cluster) -> None:
-    """When it has told slurmdbd everything: 24.11's can crash at its start over what is left to tell."""
-    eventually(lambda: "DBD Agent queue size: 0\n" in cluster.run("sdiag"), what="an empty queue", pause=0.5)
-    cluster.daemon("slurmctld", "restart")
-
-
 @only_cli  # and jobs through slurmrestd beside it, where the site lets the entry user in and where not
 def test_exit_records_settle_jobs_that_neither_squeue_nor_sacct_know(
     service: Service,
@@ -92,19 +69,21 @@ def test_exit_records_settle_jobs_that_neither_squeue_nor_sacct_know(
         hidden = kept_out.submit(form(script("exit 3")))
         good = service.submit(form(script("sleep 2; echo fine")))
         bad = service.submit(form(script("echo not fine; exit 3"), user="mario"))
-        ended = service.submit(form(until_told("exit 0")))
+        ended = service.submit(form(script("echo begun; exec sleep 300")))
+        killed = service.submit(form(script('kill -KILL "$PPID"')))
         service.await_output(ended, "begun")
         assert service.post("/terminate", ended.ref).ok
-        for job in (good, bad, ended, shown, hidden):
+        for job in (good, bad, ended, killed, shown, hidden):
             forgotten(cluster, job)
         fresh = own_service()
         fine = fresh.exit_of(good)
         assert (fine.code, fine.output) == (0, "fine\n")
         assert "00:00:02" <= fine.elapsed <= "00:00:10"
         assert fresh.exit_of(bad).code == 1
+        assert fresh.exit_of(ended).code == 1
         # No record says how this one ended, and that is not guessed.
-        assert fresh.post("/exitstatus", ended.ref).status_code == 503
+        assert fresh.post("/exitstatus", killed.ref).status_code == 503
         assert let_in.exit_of(shown).code == 1
         assert kept_out.post("/exitstatus", hidden.ref).status_code == 503
-    assert fresh.exit_of(ended).code == -15
+    assert fresh.exit_of(killed).code == 1
     assert kept_out.exit_of(hidden).code == 1
