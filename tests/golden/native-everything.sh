@@ -163,7 +163,8 @@ fi
 caches=()
 [ ! -d /scratch/all/.jarvice/images ] || caches+=(/scratch/all/.jarvice/images)
 private="${control%/control/*}/images.$USER"
-mkdir -p "${private%/*}" && { [ -d "$private" ] || mkdir -m 700 "$private"; } && [ -O "$private" ] || give_up "cannot be kept: $private is not this user's."
+(umask 077 && mkdir -p "$private")
+[[ -d "$private" && -O "$private" ]] || give_up "cannot be kept: $private is not this user's."
 caches+=("$private")
 
 # The digest that the tag has now. What is secret reaches curl on its standard input only.

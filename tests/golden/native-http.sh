@@ -148,7 +148,8 @@ fi
 # Where images are kept, the first that has one or takes one. A folder of somebody else's could hold anything.
 caches=()
 private="${control%/control/*}/images.$USER"
-mkdir -p "${private%/*}" && { [ -d "$private" ] || mkdir -m 700 "$private"; } && [ -O "$private" ] || give_up "cannot be kept: $private is not this user's."
+(umask 077 && mkdir -p "$private")
+[[ -d "$private" && -O "$private" ]] || give_up "cannot be kept: $private is not this user's."
 caches+=("$private")
 
 unauthorised() {

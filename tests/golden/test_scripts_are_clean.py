@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.golden.cases import Case, all_cases
 
 CASES = all_cases()
+SHELLCHECK = str(Path(sys.executable).with_name("shellcheck"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -19,7 +21,7 @@ def test_bash_can_read_it(case: Case, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_shellcheck_has_no_complaint(case: Case, tmp_path: Path) -> None:
-    _clean(["shellcheck", "--shell=bash"], case.sent(), tmp_path)
+    _clean([SHELLCHECK, "--shell=bash"], case.sent(), tmp_path)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -38,7 +40,7 @@ def _here_document_is_clean(batch: str, mark: str, folder: Path) -> None:
     script, _, _ = rest.partition(f"\n{mark}\n")
     assert script.startswith("#!/bin/bash\n")
     _clean(["bash", "-n"], script, folder)
-    _clean(["shellcheck", "--shell=bash", "--exclude=SC2016"], script, folder)  # what a job's text looks like
+    _clean([SHELLCHECK, "--shell=bash", "--exclude=SC2016"], script, folder)  # what a job's text looks like
 
 
 def _clean(command: list[str], script: str, folder: Path) -> None:
