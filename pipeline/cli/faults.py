@@ -17,10 +17,12 @@ EXIT_FAILED = 1
 EXIT_WRONG_INPUT = 2
 EXIT_TRY_AGAIN = 75
 """EX_TEMPFAIL of sysexits.h."""
+EXIT_INTERRUPTED = 130
+"""What a shell says of a command that Ctrl-C has ended."""
 
 
 def friendly(function: Callable[_P, None]) -> Callable[_P, None]:
-    """Errors become one message and an exit code."""
+    """Errors, and Ctrl-C, become one message and an exit code."""
 
     @wraps(function)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> None:
@@ -29,6 +31,9 @@ def friendly(function: Callable[_P, None]) -> Callable[_P, None]:
         except DownstreamError as fault:
             tell(fault)
             sys.exit(exit_code_of(fault))
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(EXIT_INTERRUPTED)
 
     return wrapped
 
@@ -36,7 +41,8 @@ def friendly(function: Callable[_P, None]) -> Callable[_P, None]:
 def tell(fault: DownstreamError, about: object = "") -> None:
     """Say what went wrong, and with what, on standard error."""
     if isinstance(fault, SettingsFault):
-        click.echo("error: these settings cannot be used:", err=True)
+        prefix = f"error: {about}: " if about else "error: "
+        click.echo(f"{prefix}these settings cannot be used:", err=True)
         for sentence in fault.faults:
             click.echo(f"  - {sentence}", err=True)
         return

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
-import signal
 import socket
 import sys
 from collections.abc import Mapping
-from types import FrameType
-from typing import NoReturn
 
 import waitress
 
 from pipeline import __version__, settings
 from pipeline.api import MOST_BODY_BYTES, create_app
-from pipeline.cli.start import connect
+from pipeline.cli.start import connect, ending_on_signals
 from pipeline.connectors import Connector
 from pipeline.downstream import Downstream
 from pipeline.errors import DownstreamError, SettingsFault
@@ -37,26 +34,26 @@ def run_service(environment: Mapping[str, str]) -> None:
     settings.warn_exposed(chosen)
     downstream = Downstream(chosen, connector)
     _report(downstream, chosen)
-    _end_on_signals()
-    try:
-        _log.info(
-            "downstream %s listens on http://%s:%s",
-            __version__, *listener.getsockname()[:2],
-        )  # fmt: skip
-        waitress.serve(
-            create_app(
-                downstream,
-                server_key=chosen.server_key,
-                at_a_time=chosen.http_threads,
-            ),
-            sockets=[listener],
-            threads=_WAITING * chosen.http_threads,
-            max_request_body_size=2 * MOST_BODY_BYTES,  # below it Flask says so in JSON
-            ident="jarvice-downstream",
-        )
-    finally:
-        downstream.close()
-        _log.info("downstream ended")
+    with ending_on_signals(SystemExit):
+        try:
+            _log.info(
+                "downstream %s listens on http://%s:%s",
+                __version__, *listener.getsockname()[:2],
+            )  # fmt: skip
+            waitress.serve(
+                create_app(
+                    downstream,
+                    server_key=chosen.server_key,
+                    at_a_time=chosen.http_threads,
+                ),
+                sockets=[listener],
+                threads=_WAITING * chosen.http_threads,
+                max_request_body_size=2 * MOST_BODY_BYTES,  # below it Flask says so in JSON
+                ident="jarvice-downstream",
+            )
+        finally:
+            downstream.close()
+            _log.info("downstream ended")
 
 
 def _prepare(environment: Mapping[str, str]) -> tuple[Settings, Connector, socket.socket]:
@@ -106,10 +103,3 @@ def _report(downstream: Downstream, chosen: Settings) -> None:
         _log.warning("the cluster cannot be used now: %s", fault)
     else:
         _log.info("the cluster answers (connector %s)", chosen.connector)
-
-
-def _end_on_signals() -> None:
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        raise SystemExit(0)
-
-    signal.signal(signal.SIGTERM, end)

@@ -1,7 +1,15 @@
 """The settings: what they are (``declared``), where they come from (``load``), their documents."""
 
 from pipeline.settings.declared import NATIVE_MARK, Settings
-from pipeline.settings.load import Reading, load, read, service_faults, warn_exposed, warn_unknown
+from pipeline.settings.load import (
+    Reading,
+    load,
+    read,
+    service_faults,
+    warn_exposed,
+    warn_unencrypted,
+    warn_unknown,
+)
 
 __all__ = [
     "NATIVE_MARK",
@@ -11,5 +19,6 @@ __all__ = [
     "read",
     "service_faults",
     "warn_exposed",
+    "warn_unencrypted",
     "warn_unknown",
 ]

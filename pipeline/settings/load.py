@@ -73,8 +73,11 @@ def read(environment: Mapping[str, str]) -> Reading:
     return Reading(Settings(**values), tuple(faults), frozenset(unread))
 
 
-def service_faults(reading: Reading) -> list[str]:
-    """What stops a service from running with these settings; a dry run needs less."""
+def service_faults(reading: Reading, way_out: str = "") -> list[str]:
+    """What stops a service from running with these settings; a dry run needs less.
+
+    ``way_out`` is said to who lacks a setting.
+    """
     settings = reading.settings
     faults: list[str] = []
     if settings.poll_interval >= settings.snapshot_max_age:
@@ -94,10 +97,7 @@ def service_faults(reading: Reading) -> list[str]:
     for key in _needed(settings):
         if not getattr(settings, key) and key not in reading.unread:
             declaration = DECLARED[key]
-            faults.append(
-                f"{declaration.variable} is missing: {declaration.meaning} "
-                "To try the downstream without a cluster set JARVICE_BAREMETAL_CONNECTOR=local"
-            )
+            faults.append(f"{declaration.variable} is missing: {declaration.meaning} {way_out}".rstrip())
     if settings.slurmrestd_ca_file and not settings.slurmrestd_ca_file.is_file():
         faults.append(f"JARVICE_SLURMRESTD_CA_FILE: {settings.slurmrestd_ca_file} is not a file")
     return faults
@@ -115,7 +115,7 @@ def _needed(settings: Settings) -> Iterator[str]:
 
 
 def warn_exposed(settings: Settings) -> None:
-    """Say loudly when anybody on the network can submit jobs as another, or read tokens."""
+    """Say loudly when anybody on the network can submit jobs as another."""
     if not settings.server_key and not _is_loopback(settings.bind_address):
         can = "can read and end the jobs of all users"
         if settings.slurm_interface == "cli":
@@ -125,6 +125,10 @@ def warn_exposed(settings: Settings) -> None:
             settings.bind_address,
             can,
         )
+
+
+def warn_unencrypted(settings: Settings) -> None:
+    """Say loudly when anybody on the network can read tokens."""
     if (
         settings.slurm_interface == "http"
         and settings.slurmrestd_route == "direct"

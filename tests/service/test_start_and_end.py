@@ -113,13 +113,16 @@ def test_settings_may_come_from_a_file(start_service: Callable[..., Service], tm
     service.stop()
 
 
-def test_a_signal_ends_the_service_and_its_jobs_in_time(start_service: Callable[..., Service]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_service_and_its_jobs_in_time(
+    start_service: Callable[..., Service], number: signal.Signals
+) -> None:
     service = start_service(LOCAL)
     body = "echo pid $$; sleep 300 & sleep 300"
     jobs = [service.submit(form(script(body), nodes=2)) for _ in range(3)]
     pids = [pid for job in jobs for pid in eventually(partial(_two_pids, service, job), pause=0.05)]
     begun = time.monotonic()
-    service.stop()
+    service.stop(number)
     assert time.monotonic() - begun < 15
     assert "downstream ended" in service.log()
     eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), seconds=5, pause=0.05)

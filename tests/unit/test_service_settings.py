@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.connectors import connector_for
 from pipeline.errors import SettingsFault
-from pipeline.settings import load, read, service_faults, warn_exposed
+from pipeline.settings import load, read, service_faults, warn_exposed, warn_unencrypted
 from tests.harness.keys import private_key_text
 
 SSH = {"JARVICE_SLURM_CLUSTER_ADDR": "login.example.com", "JARVICE_SLURM_SSH_PKEY": private_key_text()}
@@ -95,7 +95,7 @@ def test_a_users_mapping_is_not_needed_for_http(
 def test_tokens_that_go_unencrypted_are_warned_of(
     environment: dict[str, str], warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    warn_exposed(load(environment))
+    warn_unencrypted(load(environment))
     assert ("tokens go to http://mg1 unencrypted" in caplog.text) is warned
     assert bool(caplog.records) is warned
 
