@@ -11,7 +11,7 @@ from pipeline.connectors import Connector
 from pipeline.connectors.slurm.choice import by_sbatch
 from pipeline.errors import Nonsense, NotAllowed, PartitionRefused, Unavailable
 from pipeline.identity import Owner, UsersMapping
-from pipeline.job import JobStatus, Phase
+from pipeline.job import JobStatus, Phase, Sent
 from pipeline.render import BatchScript, Renderer
 from pipeline.settings import Settings
 from pipeline.slurm import states
@@ -98,13 +98,13 @@ def test_a_job_whose_answer_was_lost_is_found_by_its_name(
     connector: Connector, slurm: FakeSlurm, batch: BatchScript, end: str
 ) -> None:
     slurm.command("sbatch", f'cat >/dev/null; echo "123|kirby|PENDING|jarvice_{NAME}" >>"$jobs"; {end}')
-    answers = []
+    answers: list[Sent | None] = []
     for _ in range(2):
         try:
-            answers.append(connector.submission.submit(batch, KIRBY).job_id)
+            answers.append(connector.submission.submit(batch, KIRBY))
         except Unavailable:
-            answers.append("ask again")
-    assert answers[-1] == "123"
+            answers.append(None)
+    assert answers[-1] == Sent("123", is_new=False)
     assert len(slurm.calls("sbatch")) == 1
 
 
@@ -213,7 +213,7 @@ def test_an_ended_job_is_searched_in_accounting(
     assert connector.management.search(wanted) == []  # it was started again
     slurm.command("sacct", f"printf '%s\\n' '{runs[0]}' '{runs[1]}'")
     assert [(job.state, job.exit_code) for job in connector.management.search(wanted)] == [("FAILED", 3)]
-    assert f" {word} " in slurm.calls("sacct")[-1]
+    assert word in slurm.calls("sacct")[-1].split(" ")
 
 
 def test_without_accounting_a_name_is_searched_in_control_folders(

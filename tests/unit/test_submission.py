@@ -38,6 +38,15 @@ def test_a_first_submission_claims_the_name_sends_the_script_and_records_the_id(
     assert not list(slurm.home.rglob("x"))
 
 
+def test_only_a_claim_without_an_id_is_withdrawn(slurm: Sandbox) -> None:
+    submit(slurm)
+    withdraw(slurm)
+    assert (slurm.home / CONTROL / "jobid").read_text().split() == ["100"]
+    (slurm.home / CONTROL / "jobid").write_text("")
+    withdraw(slurm)
+    assert not (slurm.home / CONTROL).exists()
+
+
 def test_a_second_submission_gives_the_recorded_id_and_sends_nothing(slurm: Sandbox) -> None:
     assert submit(slurm) == submit(slurm) == "100"
     assert len(slurm.calls("sbatch")) == 1

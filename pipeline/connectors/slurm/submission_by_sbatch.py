@@ -32,7 +32,8 @@ class SubmissionBySbatch:
             secrets, text = batch.secrets_file.encode("utf-8"), batch.text.encode("utf-8")
             return self._host.ask(Submit(control, len(secrets)), login=login, stdin=secrets + text)
         except Unsettled:
-            return Sent(self._host.ask(Settle(control, batch.slurm_name), login=login))
+            # Nearly always the job of an earlier submission, whose answer was lost.
+            return Sent(self._host.ask(Settle(control, batch.slurm_name), login=login), is_new=False)
         except Refused:
             self._host.ask(Withdraw(control), login=login)
             raise
