@@ -76,7 +76,10 @@ class Squeue:
 REMEMBERED_DAYS = 30
 """Days for which a native job is found by its name after Slurm has forgotten it."""
 
-_ACCOUNTED = "JobIDRaw,User,State,Elapsed,NodeList,ExitCode,JobName"
+_SACCT = (
+    "sacct", "--noheader", "--parsable2", "--allocations", "--allusers", "--duplicates",
+    "--format=JobIDRaw,User,State,Elapsed,NodeList,ExitCode,JobName",
+)  # fmt: skip
 
 
 class NoAccounting(Exception):
@@ -96,11 +99,7 @@ class Sacct:
 
     def line(self) -> str:
         """The line of bash."""
-        return shell.join(
-            ["sacct", "--noheader", "--parsable2", "--allocations", "--allusers", "--duplicates",
-             f"--jobs={','.join(self.job_ids)}",
-             f"--format={_ACCOUNTED}"]
-        )  # fmt: skip
+        return shell.join([*_SACCT, f"--jobs={','.join(self.job_ids)}"])
 
     def parse(self, reply: Completed) -> list[JobStatus]:
         """The records of our jobs, oldest first: a job id can have been used before.
@@ -122,11 +121,8 @@ class SacctOfName:
 
     def line(self) -> str:
         """The line of bash."""
-        return shell.join(
-            ["sacct", "--noheader", "--parsable2", "--allocations", "--allusers", "--duplicates",
-             f"--name={self.prefix}{self.name}", f"--starttime=now-{REMEMBERED_DAYS}days",
-             f"--format={_ACCOUNTED}"]
-        )  # fmt: skip
+        wanted = accounted_with_name(self.prefix + self.name, REMEMBERED_DAYS)
+        return shell.join([*_SACCT, *wanted])
 
     def parse(self, reply: Completed) -> list[JobStatus]:
         """The records, oldest first. Raises as ``Sacct`` does."""
@@ -245,6 +241,16 @@ def our_name(slurm_name: str, prefix: str) -> str | None:
     name = slurm_name.removeprefix(prefix)
     ours = prefix.endswith(NATIVE_MARK) or name[:1].isdigit()
     return name if name != slurm_name and ours else None
+
+
+def accounted_with_name(slurm_name: str, days: int) -> list[str]:
+    """Options of sacct for the jobs of a name, of the last days; as ``BASE_STATES`` says."""
+    return [
+        f"--name={slurm_name}",
+        f"--starttime=now-{days}days",
+        "--endtime=now+1days",
+        f"--state={','.join(states.BASE_STATES)}",
+    ]
 
 
 def _accounted(reply: Completed, prefix: str) -> list[JobStatus]:

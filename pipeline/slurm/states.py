@@ -7,6 +7,15 @@ from pipeline.job import Phase
 KILLED = "KILLED"
 """Not Slurm's word: a job that is gone and left no exit record, where nobody knows more."""
 
+BASE_STATES = (
+    "PENDING", "RUNNING", "SUSPENDED", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL",
+    "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY",
+)  # fmt: skip
+"""Every job is in one of them, whatever else is said of it.
+
+Accounting leaves out jobs that ended before they were eligible to run, as held ones do that are cancelled. It
+has them where it is asked for all of these states and for an end of the time, which is in the future."""
+
 _QUEUED = {
     "CONFIGURING", "PENDING", "REQUEUE_FED", "REQUEUE_HOLD", "REQUEUED", "RESV_DEL_HOLD",
     "SPECIAL_EXIT",

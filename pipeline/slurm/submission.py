@@ -13,6 +13,7 @@ from enum import IntEnum
 from pipeline import shell
 from pipeline.errors import Nonsense, Refused, Unavailable
 from pipeline.job import Sent
+from pipeline.slurm.commands import accounted_with_name
 from pipeline.slurm.refusals import fault
 from pipeline.transport import Completed
 
@@ -89,7 +90,10 @@ class Withdraw:
 
     def line(self) -> str:
         """The line of bash."""
-        return f'c={shell.quote(self.control)}; rm -f "$c"/{{jobid,secrets}}; rmdir "$c"'
+        return (
+            f"c={shell.quote(self.control)}; "
+            '[ -s "$c/jobid" ] || { rm -f "$c"/{jobid,secrets}; rmdir "$c"; }'
+        )
 
     def parse(self, reply: Completed) -> None:
         """Nothing: a claim that stays is settled at the next submission."""
@@ -108,11 +112,11 @@ class Settle:
     def line(self) -> str:
         """The line of bash."""
         name = shell.quote(f"--name={self.slurm_name}")
+        accounted = shell.join(accounted_with_name(self.slurm_name, days=7))
         return (
             f"c={shell.quote(self.control)}; "
             f'id=$(squeue --noheader --all --states=all --user="$(id -un)" {name} --format=%A) || exit; '
-            "known() { sacct --noheader --parsable2 --allocations --starttime=now-7days "
-            f"{name} --format=JobIDRaw; }}; "
+            f"known() {{ sacct --noheader --parsable2 --allocations {accounted} --format=JobIDRaw; }}; "
             '[ -n "$id" ] || id=$(known 2>/dev/null) || '
             'case $(known 2>&1) in *"storage is disabled"*) ;; *) known >/dev/null; exit 1 ;; esac; '
             "id=${id%%$'\\n'*}; "

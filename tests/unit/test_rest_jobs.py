@@ -233,7 +233,10 @@ def test_an_exit_code_that_cannot_be_read_is_an_error(said: object) -> None:
 
 def test_accounting_is_asked_for_a_name_of_the_last_days() -> None:
     command = AccountedName("jarvice_:hello")
-    assert command.path(NEW) == f"/slurmdb/{NEW}/jobs?job_name=jarvice_%3Ahello&start_time=now-30days"
+    path, _, query = command.path(NEW).partition("?")
+    assert path == f"/slurmdb/{NEW}/jobs"
+    assert query.startswith("job_name=jarvice_%3Ahello&start_time=now-30days&end_time=now%2B1days&state=")
+    assert "&state=CANCELLED&" in query, "a parameter for each: a list with commas is not read"
     runs = [{**accounted(["FAILED"]), "name": name} for name in ("jarvice_:hello", "jarvice_:Hello")]
     assert [job.slurm_name for job in command.parse(reply({"jobs": runs, "errors": []}), NEW)] == [
         "jarvice_:hello"

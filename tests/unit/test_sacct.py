@@ -54,6 +54,9 @@ def test_a_native_job_is_found_by_its_name() -> None:
     command = SacctOfName("jarvice_:", "hello")
     words = command.line().split()
     assert {"--allusers", "--duplicates", "--name=jarvice_:hello", "--starttime=now-30days"} < set(words)
+    assert "--endtime=now+1days" in words, "without an end it leaves out what was cancelled while it was held"
+    [asked] = [word.removeprefix("--state=").split(",") for word in words if word.startswith("--state=")]
+    assert {"PENDING", "RUNNING", "CANCELLED", "COMPLETED", "DEADLINE", "OUT_OF_MEMORY"} < set(asked)
     rows = "".join(f"7|kirby|FAILED|00:00:05|n1|3:0|jarvice_:{name}\n" for name in ("hello", "Hello"))
     assert [job.name for job in command.parse(Completed(0, rows.encode()))] == ["hello"]
 

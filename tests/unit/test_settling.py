@@ -41,7 +41,7 @@ def test_a_job_that_slurmctld_knows_is_found_and_recorded(slurm: Sandbox) -> Non
 
 def test_a_job_that_only_accounting_knows_is_found(slurm: Sandbox) -> None:
     claim(slurm)
-    slurm.command("sacct", f'[[ "$*" == *" --name={NAME} "* ]] && echo 123')
+    slurm.command("sacct", f'[[ "$*" == *" --name={NAME} "*" --state="*,CANCELLED,* ]] && echo 123')
     assert settle(slurm) == "123"
 
 

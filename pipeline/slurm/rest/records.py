@@ -11,11 +11,6 @@ from pipeline.job import JobStatus, Phase
 from pipeline.slurm import hostlist, states
 from pipeline.slurm.commands import our_name
 
-_BASE_STATES = {
-    "PENDING", "RUNNING", "SUSPENDED", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL",
-    "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY",
-}  # fmt: skip
-
 _FLAGS = (
     "COMPLETING", "STAGE_OUT", "CONFIGURING", "RESIZING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD",
     "SPECIAL_EXIT", "STOPPED", "REVOKED", "RESV_DEL_HOLD", "SIGNALING",
@@ -84,7 +79,8 @@ def read_state(state: object) -> str:
     words = [state] if isinstance(state, str) else state
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
         raise ValueError(f"{state!r} is not a job's state")
-    shown = [flag for flag in _FLAGS if flag in words] or [word for word in words if word in _BASE_STATES]
+    flags = [flag for flag in _FLAGS if flag in words]
+    shown = flags or [word for word in words if word in states.BASE_STATES]
     return str((shown or words)[0])
 
 

@@ -15,6 +15,7 @@ from pipeline.identity import Owner
 from pipeline.slurm.commands import REMEMBERED_DAYS, our_name
 from pipeline.slurm.rest.records import JobRecord, read_accounted, read_job, read_state
 from pipeline.slurm.rest.refusals import RestError, document, errors_of, fault, fault_of, objects
+from pipeline.slurm.states import BASE_STATES
 from pipeline.slurm.submission import Unsettled
 from pipeline.transport import HttpReply
 
@@ -163,15 +164,20 @@ class ShowJob(_OneJob):
 
 @dataclass(frozen=True)
 class AccountedName(_WithoutBody):
-    """The accounting records of a Slurm job name, of the last days."""
+    """The accounting records of a Slurm job name, of the last days; as ``BASE_STATES`` says."""
 
     slurm_name: str
     method: ClassVar[str] = "GET"
 
     def path(self, version: str) -> str:
         """The path in this version."""
-        wanted = {"job_name": self.slurm_name, "start_time": f"now-{REMEMBERED_DAYS}days"}
-        return f"/slurmdb/{version}/jobs?{urlencode(wanted)}"
+        wanted = {
+            "job_name": self.slurm_name,
+            "start_time": f"now-{REMEMBERED_DAYS}days",
+            "end_time": "now+1days",
+            "state": BASE_STATES,
+        }
+        return f"/slurmdb/{version}/jobs?{urlencode(wanted, doseq=True)}"
 
     def parse(self, reply: HttpReply, version: str) -> list[JobRecord]:
         """The records, oldest first."""
