@@ -53,7 +53,7 @@ class NativeJobs:
     ) -> None:
         """The connector is one of ``settings.for_native_jobs()``."""
         self._submission, self._management = connector
-        self._preparer = Preparer(settings)
+        self._settings = settings
         self._interval = settings.poll_interval
         self._output_limit = settings.output_limit
         self._clock = clock
@@ -68,8 +68,9 @@ class NativeJobs:
 
     def submit(self, spec: Mapping[str, Any], token: str = "") -> Submitted:
         """Check a job, render it, send it as its user, whose own token it takes where there is one."""
-        job = self._preparer.check_spec(spec)
-        batch = self._preparer.render(job)
+        preparer = Preparer(self._settings)  # here: faults in a site's templates stop nothing else
+        job = preparer.check_spec(spec)
+        batch = preparer.render(job)
         owner = self._submission.owner_named(job.user, token)
         sent = self._submission.submit(batch, owner)
         if sent.is_new:

@@ -5,29 +5,27 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from pipeline import settings
-from pipeline.cli.faults import EXIT_WRONG_INPUT, tell
+from pipeline.cli.faults import exit_code_of, tell
 from pipeline.cli.job_file import read_job_file
-from pipeline.errors import CallerError, InvalidRequest
+from pipeline.cli.out_folder import OutFolder
+from pipeline.errors import CallerError, DownstreamError, InvalidJob, SettingsFault
 from pipeline.identity import owner_by_token
 from pipeline.job import Job
 from pipeline.prepare import Preparer
 from pipeline.render import BatchScript, Payload, PayloadRenderer, mask
+from pipeline.render.sealing import spelled
 from pipeline.settings import Settings
 from pipeline.slurm import directives
 from pipeline.slurm.api_versions import API_VERSIONS
 
-_FILES = click.argument(
-    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
-
-
+_FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 _INTERFACE = click.option(
     "--interface",
     type=click.Choice(["cli", "http"]),
@@ -65,9 +63,11 @@ def render(
     chosen = _load(interface, api_version)
     preparer = Preparer(chosen, secrets_inside=show_secrets)
     payloads = _payloads(chosen, api_version)
+    folder = OutFolder(out) if out else None
 
     def show(file: Path, job: Job) -> None:
-        secrets = () if show_secrets else job.secrets
+        # A script that brings its secrets itself has them as its own sed reads them.
+        secrets = () if show_secrets else (*job.secrets, *map(spelled, job.secrets))
         if context and payloads:
             text, kind = json.dumps(payloads.context(job, preparer.render(job)), indent=2) + "\n", "json"
         elif context:
@@ -79,18 +79,19 @@ def render(
         else:
             text, kind = preparer.render(job).text, "sh"
         text = mask(text, secrets)
-        if out:
-            _write(out / f"{job.name}.{kind}", text)
+        if folder:
+            click.echo(str(folder.write(f"{job.name}.{kind}", text, file)))
         else:
             click.echo(text.encode("utf-8"), nl=False)
 
-    _for_each(files, preparer, show)
+    sys.exit(_code_of(_for_each(files, preparer, show)))
 
 
 @_FILES
 @_INTERFACE
 @_API_VERSION
-def validate(files: tuple[Path, ...], interface: str | None, api_version: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+def validate(files: tuple[Path, ...], interface: str | None, api_version: str | None, as_json: bool) -> None:
     """Check each FILE, a native job spec or an upstream form, as a submission would."""
     chosen = _load(interface, api_version)
     preparer = Preparer(chosen)
@@ -100,9 +101,13 @@ def validate(files: tuple[Path, ...], interface: str | None, api_version: str | 
         batch = preparer.render(job)
         if payloads:
             payloads.of(job, batch)
-        click.echo(f"{file}: valid, job {job.name}")
+        if not as_json:
+            click.echo(f"{file}: valid, job {job.name}")
 
-    _for_each(files, preparer, check)
+    outcomes = _for_each(files, preparer, check)
+    if as_json:
+        click.echo(json.dumps(list(map(_facts, files, outcomes)), indent=2))
+    sys.exit(_code_of(outcomes))
 
 
 class _Payloads:
@@ -165,26 +170,34 @@ def _payloads(chosen: Settings, api_version: str | None) -> _Payloads | None:
     return _Payloads(chosen, version)
 
 
-def _for_each(files: tuple[Path, ...], preparer: Preparer, action: Callable[[Path, Job], None]) -> None:
-    """Do it with the job of every file; tell every fault, and fail at the end if there was one."""
-    failed = False
+def _for_each(
+    files: tuple[Path, ...], preparer: Preparer, action: Callable[[Path, Job], None]
+) -> list[Job | DownstreamError]:
+    """Do it with the job of every file; tell every fault. Gives each file's job, or its fault."""
+    outcomes: list[Job | DownstreamError] = []
     for file in files:
         try:
             document = read_job_file(file)
-            with document.placing_faults():
-                action(file, document.check(preparer))
-        except CallerError as fault:
+            try:
+                job = document.check(preparer)
+                action(file, job)
+            except InvalidJob as fault:
+                raise document.placed(fault) from None
+            outcomes.append(job)
+        except DownstreamError as fault:
             tell(fault, file)
-            failed = True
-    if failed:
-        sys.exit(EXIT_WRONG_INPUT)
+            outcomes.append(fault)
+    return outcomes
 
 
-def _write(file: Path, text: str) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch(mode=0o600)  # a job's script may hold what only its owner should read
-        file.write_text(text, encoding="utf-8", newline="")
-    except OSError as fault:
-        raise InvalidRequest(f"cannot write {file}: {fault.strerror}") from None
-    click.echo(str(file))
+def _code_of(outcomes: Iterable[Job | DownstreamError]) -> int:
+    """The exit code of the first fault."""
+    return next((exit_code_of(one) for one in outcomes if isinstance(one, DownstreamError)), 0)
+
+
+def _facts(file: Path, outcome: Job | DownstreamError) -> dict[str, object]:
+    """What became of a file, for scripts."""
+    if isinstance(outcome, Job):
+        return {"file": str(file), "valid": True, "name": outcome.name, "errors": []}
+    errors = outcome.faults if isinstance(outcome, SettingsFault) else [outcome.message]
+    return {"file": str(file), "valid": False, "name": None, "errors": list(errors)}

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pipeline.errors import InvalidJob, InvalidRequest
+from pipeline.errors import CallerError, InvalidJob, InvalidRequest
 from pipeline.job import Job
 from pipeline.prepare import Preparer
 
 _TEXT = "tag:yaml.org,2002:str"
+
+_OTHER_THAN_TEXT = {
+    "null": (r"|~|null|Null|NULL", ["", "~", "n", "N"]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    "int": (r"-?(0|[1-9][0-9]{0,18})", list("-0123456789")),
+}
+"""Plain values that mean something else than what is written, and what they can begin with."""
+
+_DEEPEST = 32
+"""Levels of lists and fields in a file; what comes after this counts on there being few."""
+_TOO_DEEP = "is nested too deeply"
 
 
 @dataclass(frozen=True)
@@ -25,31 +36,32 @@ class JobFile:
     content: Mapping[str, Any] = field(repr=False)
     lines: Mapping[str, int]
     """Where a field stands, ``mounts.0.source``, as far as that is known."""
+    options: frozenset[str] = frozenset()
+    """Fields that the command line has set, by options that are called as they are."""
 
     @property
     def is_form(self) -> bool:
         """Whether it is an upstream's form: only these have scripts that do all that containers need."""
         return "hpc_script" in self.content
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it is a spec of a job that waits for its release, if there is nothing wrong with it."""
+        sbatch = self.content.get("sbatch")
+        return self.content.get("held") is True or (isinstance(sbatch, dict) and "hold" in sbatch)
+
     def check(self, preparer: Preparer) -> Job:
         """The job that it describes. Raises InvalidJob, which names the field."""
         return preparer.check(self.content) if self.is_form else preparer.check_spec(self.content)
 
-    def changed(self, **fields: object) -> JobFile:
-        """The same with some fields set, wherever else they come from."""
-        lines = {name: line for name, line in self.lines.items() if name not in fields}
-        return replace(self, content={**self.content, **fields}, lines=lines)
+    def with_options(self, **fields: object) -> JobFile:
+        """The same with some fields set by options of the command line."""
+        return replace(self, content={**self.content, **fields}, options=self.options | fields.keys())
 
-    @contextmanager
-    def placing_faults(self) -> Iterator[None]:
-        """A fault of a field in here is told with the line that it stands in."""
-        try:
-            yield
-        except InvalidJob as fault:
-            line = self._line_of(fault.field)
-            if line is None:
-                raise
-            raise InvalidRequest(f"line {line}: {fault.message}", job=fault.job) from None
+    def placed(self, fault: InvalidJob) -> CallerError:
+        """A fault of a field in here, with the line that it stands in."""
+        line = self._line_of(fault.field)
+        return InvalidRequest(f"line {line}: {fault.message}", job=fault.job) if line else fault
 
     def _line_of(self, name: str) -> int | None:
         """The line of a field, or of what holds it."""
@@ -71,6 +83,8 @@ def read_job_file(path: Path) -> JobFile:
     except UnicodeDecodeError:
         raise InvalidRequest("is not UTF-8 text") from None
     found = _from_json(text) or _from_yaml(text)
+    if _is_deeper(found.content, _DEEPEST):
+        raise InvalidRequest(_TOO_DEEP)
     if not isinstance(found.content, dict):
         raise InvalidRequest("is not a job: a job has fields with values, such as `name: hello`")
     return found
@@ -109,21 +123,40 @@ def _from_yaml(text: str) -> JobFile:
         return JobFile(loader.construct_document(document), lines)
     except yaml.YAMLError as fault:
         raise InvalidRequest(f"is neither YAML nor JSON: {_said(fault)}") from None
-    except (ValueError, RecursionError) as fault:
-        reason = "it is nested too deeply" if isinstance(fault, RecursionError) else str(fault)
-        raise InvalidRequest(f"is neither YAML nor JSON: {reason}") from None
+    except RecursionError:
+        raise InvalidRequest(_TOO_DEEP) from None
+    except (ValueError, OverflowError):  # PyYAML's, of "\\U00110000"
+        raise InvalidRequest("is neither YAML nor JSON: an escape in it stands for no character") from None
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only, each written where it stands: a few lines of aliases can mean gigabytes."""
+    """Plain values only, each written where it stands: a few lines of aliases can mean gigabytes.
+
+    What a value means is told by YAML 1.2: to 1.1, PyYAML's, 1:30:00 is 5400, 010 is 8 and no is false.
+    """
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own place for what follows this class
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(
-                None, None, f"an alias, *{event.anchor}, is not taken", event.start_mark
-            )
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        refused = ""
+        if isinstance(event, yaml.AliasEvent):
+            refused = f"an alias, *{event.anchor}"
+        elif event.tag:
+            refused = f"a tag, {event.tag}"
+        if refused:
+            raise yaml.composer.ComposerError(None, None, f"{refused}, is not taken", event.start_mark)
         return super().compose_node(parent, index)
+
+
+for _tag, (_form, _beginnings) in _OTHER_THAN_TEXT.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_form})\Z"), _beginnings)
+
+
+def _is_deeper(part: Any, levels: int) -> bool:
+    """Whether there is more in it than this many levels."""
+    inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    return bool(inner) and (levels == 0 or any(_is_deeper(one, levels - 1) for one in inner))
 
 
 def _lines(node: yaml.Node, within: str = "") -> Iterator[tuple[str, int]]:

@@ -13,20 +13,21 @@ from pathlib import Path
 import click
 
 from pipeline import settings
-from pipeline.cli.faults import EXIT_FAILED, exit_code_of, tell
-from pipeline.cli.job_file import read_job_file
-from pipeline.cli.start import connect
-from pipeline.errors import CallerError, DownstreamError, InvalidRequest, SettingsFault
+from pipeline.cli.faults import EXIT_FAILED, EXIT_INTERRUPTED, exit_code_of, tell
+from pipeline.cli.job_file import JobFile, read_job_file
+from pipeline.cli.job_views import (
+    facts_of,
+    facts_of_submission,
+    identity_of,
+    table,
+    words_of,
+    words_of_submission,
+)
+from pipeline.cli.start import connect, ending_on_signals
+from pipeline.errors import DownstreamError, InvalidJob, InvalidRequest, SettingsFault
 from pipeline.identity import TOKEN_VARIABLE
 from pipeline.job import JobStatus, Phase
 from pipeline.native import NativeJobs, Submitted
-from pipeline.slurm.states import show_seconds
-
-EXIT_INTERRUPTED = 130
-"""What a shell says of a command that Ctrl-C has ended."""
-
-_HEAD = ("ID", "NAME", "USER", "STATE", "TIME", "EXIT", "NODES")
-_NODES_SHOWN = 4
 
 _TOLD_ANYWAY = ("pipeline.tracker", "paramiko", "urllib3")
 """Those who log what an error says as well."""
@@ -36,34 +37,34 @@ _JOBS = click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", help="The job's name, instead of the one in FILE.")
 @click.option("--held", is_flag=True, help="The job waits until it is released.")
 @click.option("--wait", is_flag=True, help="Wait for the job's end, and end with its exit code.")
 @_JSON
 def submit(file: Path, name: str | None, held: bool, wait: bool, as_json: bool) -> None:
     """Submit the native job spec in FILE, YAML or JSON."""
-    with _about_file(file):
-        document = read_job_file(file)
-        if document.is_form:
-            raise InvalidRequest("is a form of the upstream, and no native job spec")
+    document = _spec_in(file)
     if name is not None:
-        document = document.changed(name=name)
+        document = document.with_options(name=name)
     if held:
-        document = document.changed(held=True)
-    with _native_jobs(alone=wait) as (native, lasts):
-        with _about_file(file), document.placing_faults(), _telling_of_doubt():
+        document = document.with_options(held=True)
+    with _native_jobs(alone=wait, held=document.is_held) as (native, lasts):
+        with _naming_the_source(file, document), _telling_of_doubt():
             sent = native.submit(document.content, os.environ.get(TOKEN_VARIABLE, ""))
+        facts = facts_of_submission(sent)
+        code = 0
         if not as_json:
-            click.echo(_words_of(sent))
-        if not wait:
+            click.echo(words_of_submission(sent))
+        try:
+            if wait:
+                job = _awaited(native, sent, lasts)
+                facts |= facts_of(job)
+                code = EXIT_FAILED if job.exit_code is None else job.exit_code
+        finally:  # whichever way the waiting ends, a script has the job's id
             if as_json:
-                click.echo(json.dumps(_facts_of(sent)))
-            return
-        job = _awaited(native, sent, lasts)
-        if as_json:
-            click.echo(json.dumps(_facts_of(sent) | _facts(job)))
-    sys.exit(EXIT_FAILED if job.exit_code is None else job.exit_code)
+                click.echo(json.dumps(facts))
+    sys.exit(code)
 
 
 @click.argument("jobs", nargs=-1, metavar="[JOB]...")
@@ -77,9 +78,9 @@ def status(jobs: tuple[str, ...], as_json: bool) -> None:
         else:
             found = native.all()
     if as_json:
-        click.echo(json.dumps([_facts(job) for job in found], indent=2))
+        click.echo(json.dumps([facts_of(job) for job in found], indent=2))
     elif found:
-        click.echo(_table(found))
+        click.echo(table(found))
     elif not jobs:
         click.echo("there are no native jobs", err=True)
     sys.exit(code)
@@ -100,31 +101,34 @@ def logs(job: str, lines: int, follow: bool) -> None:
 
 
 @_JOBS
-def cancel(jobs: tuple[str, ...]) -> None:
+@_JSON
+def cancel(jobs: tuple[str, ...], as_json: bool) -> None:
     """End each JOB, a name or an id. Its files stay."""
 
-    def end(native: NativeJobs, job: JobStatus) -> str:
-        return "is cancelled" if native.cancel(job) else f"has ended already: {job.state}"
+    def end(native: NativeJobs, job: JobStatus) -> tuple[bool, str]:
+        is_cancelled = native.cancel(job)
+        return is_cancelled, "is cancelled" if is_cancelled else f"has ended already: {job.state}"
 
-    _with_each(jobs, end)
+    _with_each(jobs, end, fact="cancelled" if as_json else "")
 
 
 @_JOBS
-def release(jobs: tuple[str, ...]) -> None:
+@_JSON
+def release(jobs: tuple[str, ...], as_json: bool) -> None:
     """Let each held JOB run, a name or an id."""
 
-    def let_run(native: NativeJobs, job: JobStatus) -> str:
+    def let_run(native: NativeJobs, job: JobStatus) -> tuple[bool, str]:
         native.release(job)
-        return "is released"
+        return True, "is released"
 
-    _with_each(jobs, let_run)
+    _with_each(jobs, let_run, fact="released" if as_json else "")
 
 
 @contextmanager
-def _native_jobs(*, alone: bool = False) -> Iterator[tuple[NativeJobs, bool]]:
+def _native_jobs(*, alone: bool = False, held: bool = False) -> Iterator[tuple[NativeJobs, bool]]:
     """The use cases, with the settings of the environment, and whether jobs outlast this process.
 
-    ``alone``: no other process has to know of the job.
+    ``alone``: no other process has to know of the job, unless it is ``held``.
 
     Raises:
         SettingsFault: lists everything that stops a start.
@@ -140,13 +144,18 @@ def _native_jobs(*, alone: bool = False) -> Iterator[tuple[NativeJobs, bool]]:
             "with the local connector a job lasts as long as the command that has submitted it, and is known "
             "to no other: use submit --wait"
         )
-    connector, faults = connect(reading, chosen.for_native_jobs())
-    if faults or not connector:
-        raise SettingsFault(faults)
-    try:
-        yield NativeJobs(chosen, connector), lasts
-    finally:
-        connector.close()
+    if not lasts and held:
+        raise InvalidRequest(
+            "with the local connector no other command could release the job: do not hold it"
+        )
+    with ending_on_signals(KeyboardInterrupt):
+        connector, faults = connect(reading, chosen.for_native_jobs(), local_will_do=alone)
+        if faults or not connector:
+            raise SettingsFault(faults)
+        try:
+            yield NativeJobs(chosen, connector), lasts
+        finally:
+            connector.close()
 
 
 def _log_notes() -> None:
@@ -156,13 +165,26 @@ def _log_notes() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[notes], format="note: %(message)s")
 
 
+def _spec_in(file: Path) -> JobFile:
+    """The native job spec in a file. Raises InvalidRequest, which names the file."""
+    try:
+        document = read_job_file(file)
+    except InvalidRequest as fault:
+        raise InvalidRequest(f"{file}: {fault}") from None
+    if document.is_form:
+        raise InvalidRequest(f"{file}: is a form of the upstream, and no native job spec")
+    return document
+
+
 @contextmanager
-def _about_file(file: Path) -> Iterator[None]:
-    """What the caller has to change is told with the file."""
+def _naming_the_source(file: Path, document: JobFile) -> Iterator[None]:
+    """A fault of a field is told with the file, or with the option that has set it."""
     try:
         yield
-    except CallerError as fault:
-        raise InvalidRequest(f"{file}: {fault}") from None
+    except InvalidJob as fault:
+        if fault.field in document.options:
+            raise InvalidRequest(f"--{fault}") from None
+        raise InvalidRequest(f"{file}: {document.placed(fault)}") from None
 
 
 @contextmanager
@@ -181,7 +203,7 @@ def _awaited(native: NativeJobs, sent: Submitted, lasts: bool) -> JobStatus:
     """The job when it has ended, with its states on standard error until then."""
     with _leaving_alone(sent.ref.name, sent.ref.job_id, lasts=lasts):
         for job in native.watch(sent.ref, _ask_again):
-            click.echo(_state_of(job), err=True)
+            click.echo(words_of(job), err=True)
         return job
 
 
@@ -209,16 +231,32 @@ def _found(native: NativeJobs, words: Iterable[str]) -> tuple[list[JobStatus], i
     return found, code
 
 
-def _with_each(words: Sequence[str], do: Callable[[NativeJobs, JobStatus], str]) -> None:
-    """Do it with every job; tell every fault, and fail at the end if there was one."""
+def _with_each(
+    words: Sequence[str],
+    do: Callable[[NativeJobs, JobStatus], tuple[bool, str]],
+    *,
+    fact: str,
+) -> None:
+    """Do it with every job; tell every fault, and fail at the end if there was one.
+
+    ``do`` says whether it was done, and what a person is told. A script is told whether it was done, as this
+    ``fact``; without one there is no script.
+    """
+    facts = []
     with _native_jobs() as (native, _):
         found, code = _found(native, words)
         for job in found:
+            is_done = False
             try:
-                click.echo(f"{job.name} (job {job.job_id}) {do(native, job)}")
+                is_done, said = do(native, job)
+                if not fact:
+                    click.echo(f"{job.name} (job {job.job_id}) {said}")
             except DownstreamError as fault:
                 tell(fault)
                 code = code or exit_code_of(fault)
+            facts.append({**identity_of(job), fact: is_done, "state": job.state})
+    if fact:
+        click.echo(json.dumps(facts, indent=2))
     sys.exit(code)
 
 
@@ -228,10 +266,10 @@ def _telling_states(seen: Iterable[tuple[JobStatus, bytes]]) -> Iterator[bytes]:
     for job, piece in seen:
         yield piece
         if job.phase is not Phase.ENDED and (not last or job.state != last.state):
-            click.echo(_state_of(job), err=True)
+            click.echo(words_of(job), err=True)
         last = job
     if last:
-        click.echo(_state_of(last), err=True)
+        click.echo(words_of(last), err=True)
 
 
 def _put_out(pieces: Iterable[bytes]) -> None:
@@ -242,55 +280,3 @@ def _put_out(pieces: Iterable[bytes]) -> None:
 
 def _ask_again(fault: DownstreamError) -> None:
     click.echo(f"note: {fault}; asking again", err=True)
-
-
-def _words_of(sent: Submitted) -> str:
-    if sent.is_new:
-        return f"{sent.ref.name} is submitted, as job {sent.ref.job_id}"
-    return f"{sent.ref.name} was submitted before, as job {sent.ref.job_id}"
-
-
-def _state_of(job: JobStatus) -> str:
-    """One line on where a job is."""
-    text = f"{job.name} (job {job.job_id}): {job.state}"
-    if job.phase is Phase.ENDED:
-        text += f" after {show_seconds(job.elapsed)}"
-        return text if job.exit_code is None else f"{text}, exit code {job.exit_code}"
-    return f"{text} on {_nodes(job)}" if job.phase is Phase.RUNNING and job.nodes else text
-
-
-def _facts_of(sent: Submitted) -> dict[str, object]:
-    return {"name": sent.ref.name, "job_id": sent.ref.job_id, "user": sent.user, "new": sent.is_new}
-
-
-def _facts(job: JobStatus) -> dict[str, object]:
-    """A job for scripts."""
-    return {
-        "name": job.name,
-        "job_id": job.job_id,
-        "user": job.owner,
-        "state": job.state,
-        "phase": job.phase.value,
-        "elapsed": job.elapsed,
-        "exit_code": job.exit_code,
-        "nodes": list(job.nodes),
-    }
-
-
-def _table(jobs: Sequence[JobStatus]) -> str:
-    """Jobs for people, one a line."""
-    rows = [_HEAD, *(_row(job) for job in jobs)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
-def _row(job: JobStatus) -> tuple[str, ...]:
-    code = "" if job.exit_code is None else str(job.exit_code)
-    return job.job_id, job.name, job.owner, job.state, show_seconds(job.elapsed), code, _nodes(job)
-
-
-def _nodes(job: JobStatus) -> str:
-    shown = ",".join(job.nodes[:_NODES_SHOWN])
-    return shown if len(job.nodes) <= _NODES_SHOWN else f"{shown},... ({len(job.nodes)})"
