@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pipeline import intake
 from pipeline.job import Job
+from pipeline.registry_logins import RegistryLogins
 from pipeline.render import BatchScript, Renderer
 from pipeline.settings import Settings
 
@@ -24,6 +25,7 @@ class Preparer:
     def __init__(self, settings: Settings, *, secrets_inside: bool = False) -> None:
         """``secrets_inside``: batch scripts bring their secrets, for a person who wants to see them."""
         self._settings = settings
+        self._logins = RegistryLogins(settings.registry_logins)
         self._renderer = Renderer(settings, secrets_inside=secrets_inside)
 
     def prepare(self, form: Mapping[str, Any]) -> Prepared:
@@ -36,8 +38,13 @@ class Preparer:
         return intake.read_form(form, self._settings)
 
     def check_spec(self, spec: Mapping[str, Any]) -> Job:
-        """The job of a native spec. Raises InvalidJob, which names the field."""
-        return intake.read_spec(spec, self._settings)
+        """The job of a native spec.
+
+        Raises:
+            InvalidJob: names the field.
+            SettingsFault: the file of registry logins cannot be used.
+        """
+        return intake.read_spec(spec, self._settings, self._logins)
 
     def render(self, job: Job) -> BatchScript:
         """The job's batch script. Raises TemplateFault, or InvalidJob for one that is too large."""

@@ -13,7 +13,7 @@ from jsonschema.exceptions import ValidationError, best_match
 from pipeline.errors import InvalidJob, MissingField
 from pipeline.shipped import schema
 
-_SECRET_FIELDS = ("bearer", "hpc_script")
+_SECRET_FIELDS = ("bearer", "hpc_script", "credentials")
 _SECRET_DOCUMENTS = ("registry_logins",)
 """Of these not even the name of a field is told that is none: it may be a value in the wrong place."""
 

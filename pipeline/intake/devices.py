@@ -8,30 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.errors import InvalidJob
+from pipeline.intake.sbatch_options import BARE_OPTIONS, CONTROL, sbatch_option
 
 FIELD = "JOBOBJ_DEVICES"
-
-_OPTION = re.compile(r"[a-z][a-z0-9-]*")
-CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-
-RESERVED_OPTIONS = (
-    # The job's identity, and what its polls and logs are found by.
-    "job-name", "output", "error", "chdir", "clusters", "array",
-    # How many tasks run where: srun starts one a node.
-    "nodes", "ntasks", "ntasks-per-node",
-    # Who runs what.
-    "uid", "gid", "wrap", "export", "export-file", "input",
-    # What sbatch itself answers.
-    "parsable", "wait", "test-only", "help", "usage", "version", "quiet", "verbose",
-)  # fmt: skip
-"""sbatch options that the downstream needs for itself."""
-
-BARE_OPTIONS = (
-    "consolidate-segments", "contiguous", "exclusive", "get-user-env", "hold", "ignore-pbs", "nice",
-    "no-kill", "no-requeue", "oom-kill-step", "overcommit", "oversubscribe", "reboot", "requeue",
-    "spread-job", "spread-segments", "stepmgr", "use-min-nodes",
-)  # fmt: skip
-"""sbatch options that can stand without a value; another one would take the next option for it."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +66,3 @@ def _entries(text: str) -> list[str]:
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
         raise InvalidJob(FIELD, value=text, expected="a JSON list of texts")
     return entries
-
-
-def sbatch_option(name: str, field: str, value: object) -> str:
-    """The long name of an option of sbatch that a job may ask for.
-
-    Raises:
-        InvalidJob: it is none, or the downstream needs it for itself; names the field.
-    """
-    if not _OPTION.fullmatch(name):
-        raise InvalidJob(field, value=value, expected="a long option of sbatch with its value")
-    # sbatch takes any beginning of an option's name that no other option has.
-    if any(reserved.startswith(name) for reserved in RESERVED_OPTIONS):
-        raise InvalidJob(field, value=value, expected="allowed: the downstream sets this option itself")
-    return name

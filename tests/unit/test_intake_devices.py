@@ -7,7 +7,8 @@ import json
 import pytest
 
 from pipeline.errors import InvalidJob
-from pipeline.intake.devices import RESERVED_OPTIONS, Devices, read
+from pipeline.intake.devices import Devices, read
+from pipeline.intake.sbatch_options import RESERVED_OPTIONS
 
 
 def test_every_device_there_is() -> None:
