@@ -181,17 +181,23 @@ class JobFiles:
     scratch: str
     """The scratch folder, which ends in a slash or is empty."""
     name: str
+    user: str = ""
+    """The cluster's user of a native job, whose name is one of this user's; empty for the portal's jobs."""
 
     @property
     def output(self) -> str:
         """The job's output: every task's stdout and stderr."""
-        return f"{self.scratch}.jarvice/{self.name}.out"
+        return f"{self.scratch}.jarvice/{self._called}.out"
 
     @property
     def control(self) -> str:
         """The control folder: the claim of the name, the scripts, the exit record."""
-        return f"{self.scratch}.jarvice/control/{self.name}"
+        return f"{self.scratch}.jarvice/control/{self._called}"
 
     def made_by_script(self, job_id: str) -> str:
         """The folder that the upstream's script makes for itself."""
         return f"{self.scratch}.jarvice/jobs/{job_id}"
+
+    @property
+    def _called(self) -> str:
+        return f"{self.user}+{self.name}" if self.user else self.name

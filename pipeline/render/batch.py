@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
@@ -10,7 +10,7 @@ from jinja2.runtime import Context
 from pipeline.errors import InvalidJob, SettingsFault
 from pipeline.intake import script as upstream_script
 from pipeline.job import Job, JobFiles, UpstreamScript
-from pipeline.render.context import context, slurm_name
+from pipeline.render.context import context, files_of, slurm_name
 from pipeline.render.masking import mask
 from pipeline.render.sealing import Seal, spelled
 from pipeline.render.shell_environment import ShellText, shell_environment
@@ -85,7 +85,7 @@ class Renderer:
         return BatchScript(
             name=job.name,
             slurm_name=slurm_name(job, self._settings),
-            files=JobFiles(self._settings.job_scratch_dir, job.name),
+            files=files_of(job, self._settings),
             text=text,
             secrets_file="" if self._secrets_inside else seal.program(),
             secrets=(*job.secrets, *map(spelled, job.secrets)),
@@ -103,13 +103,8 @@ class Renderer:
 
 
 def _seal(job: Job) -> Seal:
-    work = job.work
-    if isinstance(work, UpstreamScript):
-        return Seal(work.text)
-    login = work.image.credentials
-    return Seal(
-        "\n".join((login.username, login.password, work.script, *work.command, *work.environment.values()))
-    )
+    """Marks that stand in none of the job's texts, which are all in its repr; a mark is itself in there."""
+    return Seal(repr(asdict(job)))
 
 
 def _filled(script: str, parameters: ShellText) -> str:

@@ -13,7 +13,7 @@ from pipeline.settings import Settings
 
 def context(job: Job, settings: Settings, seal: Seal) -> dict[str, object]:
     """What a batch script's templates get: marks of the seal in place of registry logins."""
-    files = JobFiles(settings.job_scratch_dir, job.name)
+    files = files_of(job, settings)
     work = job.work
     variables: dict[str, object] = {
         "name": job.name,
@@ -47,12 +47,17 @@ def slurm_name(job: Job, settings: Settings) -> str:
     return whose.job_name_prefix + job.name
 
 
+def files_of(job: Job, settings: Settings) -> JobFiles:
+    """Where the job's files are."""
+    return JobFiles(settings.job_scratch_dir, job.name, job.user if job.is_native else "")
+
+
 def directives(job: Job, settings: Settings) -> dict[str, object]:
     """Options of sbatch in the order they stand in the script; True is a bare option."""
     asked = job.resources
     options: dict[str, object] = {
         "job-name": slurm_name(job, settings),
-        "output": JobFiles(settings.job_scratch_dir, job.name).output,
+        "output": files_of(job, settings).output,
         "nodes": asked.nodes,
         "ntasks": asked.cores * asked.nodes,
         "ntasks-per-node": asked.cores,
@@ -71,6 +76,8 @@ def directives(job: Job, settings: Settings) -> dict[str, object]:
         options["licenses"] = asked.licenses
     if job.held:
         options["hold"] = True
+    if job.is_native:
+        options["open-mode"] = "append"  # should a name be started twice, the first output stays
     return {**options, **asked.sbatch_options}
 
 

@@ -31,6 +31,11 @@ class Settings(ClusterSettings, JobSettings, ServiceSettings):
         return replace(self, job_name_prefix=self.job_name_prefix + NATIVE_MARK)
 
     @property
+    def are_for_native_jobs(self) -> bool:
+        """Whether they are such settings: a site's own prefix never has the mark."""
+        return self.job_name_prefix.endswith(NATIVE_MARK)
+
+    @property
     def secrets_travel_alone(self) -> bool:
         """Whether a job's registry logins come in a file of their own, and not inside its batch script.
 

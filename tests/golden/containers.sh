@@ -10,6 +10,10 @@ control=.jarvice/control/20220420201750-C0D1E-containers-demo_s1
 [[ "$control" == /* ]] || control="$PWD/$control"
 # Nobody else reads it. A mask and not chmod, which would undo what default ACLs of a site let in.
 mkdir -p "${control%/*}" && (umask 077 && mkdir -p "$control") || exit 1
+if [ ! -O "$control" ]; then
+    echo "Another user has a job of this name: $control is not $USER's. Submit it under a new name." >&2
+    exit 1
+fi
 
 # A name runs once: another job that was started under it keeps it. A requeued job keeps its id.
 if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null; then
@@ -19,7 +23,7 @@ if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null;
         exit 1
     fi
 fi
-rm -f "$control"/{exit,output,last,last-output}
+rm -f "$control"/{exit,failed,output,last,last-output}
 # Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
 leftovers=("$control"/{secrets,job.sh,task.sh,command})
 trap 'rm -f "${leftovers[@]}"' EXIT
@@ -82,7 +86,8 @@ exit "$code"
 END_OF_TASK
 
 # The upstream's script, byte for byte; every node reads this one file.
-# Its logins can be put in once. A job that Slurm starts again finds the script as it was.
+# Its logins can be put in once. What a signal ends, Slurm may start again: it finds the script as it was.
+leftovers=("$control"/{secrets,task.sh})
 if [ -e "$control/secrets" ]; then
 { head --bytes=-1 | LC_ALL=C sed --file="$control/secrets"; } >"$control/job.sh" <<'END_OF_SCRIPT' || exit 1
 #!/bin/bash
@@ -131,8 +136,8 @@ fail() {
     [ "$PROCESS_PROCID" != 0 ] || /bin/echo JARVICE_CMD_FAILURE
     exit 1
 }
-# All nodes see this folder. The downstream removes it when it has given the exit status.
-folder="${JARVICE_JOB_SCRATCH_DIR:-$PWD/}.jarvice/jobs/$JOB_JOBID"
+# All nodes see this folder. The downstream removes it when it has given the exit status. Slurm may start a job again.
+folder="${JARVICE_JOB_SCRATCH_DIR:-$PWD/}.jarvice/jobs/$JOB_JOBID/${SLURM_RESTART_COUNT:-0}"
 mkdir -p "$folder" || fail "$folder cannot be made."
 overlay=
 finish() {
@@ -170,8 +175,9 @@ pull() { # pull IMAGE FILE USERNAME PASSWORD
     say "$1 was pulled $login in $((SECONDS - start)) s."
 }
 init="$folder/init.sif" app="$folder/app.sif"
-if [ "$JARVICE_JOB_APP_IS_IN_GLOBAL_REGISTRIES" = True ] && [ -n "$JARVICE_JOB_GLOBAL_SCRATCH_DIR" ]; then
-    app="${JARVICE_JOB_GLOBAL_SCRATCH_DIR}.jarvice/images/${JARVICE_APP_IMAGE//[^A-Za-z0-9._-]/+}.sif"
+global="$JARVICE_JOB_GLOBAL_SCRATCH_DIR"
+if [ "$JARVICE_JOB_APP_IS_IN_GLOBAL_REGISTRIES" = True ] && [ -n "$global" ] && [ -w "$global.jarvice/images" ]; then
+    app="$global.jarvice/images/${JARVICE_APP_IMAGE//[^A-Za-z0-9._-]/+}.sif"
     umask 022 # for other users' jobs too
 fi
 if [ "$PROCESS_PROCID" = 0 ]; then
@@ -214,6 +220,7 @@ srun --kill-on-bad-exit=1 --wait=0 --nodes=2 --ntasks=2 --ntasks-per-node=1 \
     --cpus-per-task=1 bash "$control/task.sh" "$control"
 srun_code=$?
 
+leftovers+=("$control/job.sh")
 # srun returns the highest code of all tasks; the first task's own code decides, when it came to one.
 if read -r _ code _ 2>/dev/null <"$control/exit"; then
     exit "$code"

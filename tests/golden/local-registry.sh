@@ -10,6 +10,10 @@ control=.jarvice/control/20240102030405-ABCDE-solver-demo_s1
 [[ "$control" == /* ]] || control="$PWD/$control"
 # Nobody else reads it. A mask and not chmod, which would undo what default ACLs of a site let in.
 mkdir -p "${control%/*}" && (umask 077 && mkdir -p "$control") || exit 1
+if [ ! -O "$control" ]; then
+    echo "Another user has a job of this name: $control is not $USER's. Submit it under a new name." >&2
+    exit 1
+fi
 
 # A name runs once: another job that was started under it keeps it. A requeued job keeps its id.
 if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null; then
@@ -19,7 +23,7 @@ if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null;
         exit 1
     fi
 fi
-rm -f "$control"/{exit,output,last,last-output}
+rm -f "$control"/{exit,failed,output,last,last-output}
 # Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
 leftovers=("$control"/{secrets,job.sh,task.sh,command})
 trap 'rm -f "${leftovers[@]}"' EXIT
@@ -82,7 +86,8 @@ exit "$code"
 END_OF_TASK
 
 # The upstream's script, byte for byte; every node reads this one file.
-# Its logins can be put in once. A job that Slurm starts again finds the script as it was.
+# Its logins can be put in once. What a signal ends, Slurm may start again: it finds the script as it was.
+leftovers=("$control"/{secrets,task.sh})
 if [ -e "$control/secrets" ]; then
 { head --bytes=-1 | LC_ALL=C sed --file="$control/secrets"; } >"$control/job.sh" <<'END_OF_SCRIPT' || exit 1
 #!/bin/bash
@@ -127,6 +132,7 @@ srun --kill-on-bad-exit=1 --wait=0 --nodes=1 --ntasks=1 --ntasks-per-node=1 \
     --cpus-per-task=1 bash "$control/task.sh" "$control"
 srun_code=$?
 
+leftovers+=("$control/job.sh")
 # srun returns the highest code of all tasks; the first task's own code decides, when it came to one.
 if read -r _ code _ 2>/dev/null <"$control/exit"; then
     exit "$code"

@@ -1,6 +1,6 @@
 #!/bin/bash
 #SBATCH --job-name=jarvice_:everything
-#SBATCH --output=/scratch/jobs/.jarvice/everything.out
+#SBATCH --output=/scratch/jobs/.jarvice/kirby+everything.out
 #SBATCH --nodes=2
 #SBATCH --ntasks=18
 #SBATCH --ntasks-per-node=9
@@ -11,14 +11,19 @@
 #SBATCH --time=10:30:00
 #SBATCH --licenses=feat:2,feat3:1
 #SBATCH --hold
+#SBATCH --open-mode=append
 #SBATCH --qos=high
 #SBATCH --requeue
 #SBATCH --nice=5
 
-control=/scratch/jobs/.jarvice/control/everything
+control=/scratch/jobs/.jarvice/control/kirby+everything
 [[ "$control" == /* ]] || control="$PWD/$control"
 # Nobody else reads it. A mask and not chmod, which would undo what default ACLs of a site let in.
 mkdir -p "${control%/*}" && (umask 077 && mkdir -p "$control") || exit 1
+if [ ! -O "$control" ]; then
+    echo "Another user has a job of this name: $control is not $USER's. Submit it under a new name." >&2
+    exit 1
+fi
 
 # A name runs once: another job that was started under it keeps it. A requeued job keeps its id.
 if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null; then
@@ -28,7 +33,7 @@ if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null;
         exit 1
     fi
 fi
-rm -f "$control"/{exit,output,last,last-output}
+rm -f "$control"/{exit,failed,output,last,last-output}
 # Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
 leftovers=("$control"/{secrets,job.sh,task.sh,command})
 trap 'rm -f "${leftovers[@]}"' EXIT
@@ -36,7 +41,7 @@ trap 'rm -f "${leftovers[@]}"' EXIT
 # What each task does; it runs the script below.
 head --bytes=-1 >"$control/task.sh" <<'END_OF_TASK' || exit 1
 #!/bin/bash
-# One task for each rank. The exit code of the first is the job's.
+# One task for each rank. The first exit code that is not 0 is the job's.
 control="$1"
 # Slurm's environment in the words that the upstream's script knows.
 export PROCESS_PROCID="$SLURM_PROCID"
@@ -53,14 +58,14 @@ export JOB_JOB_FORMATED_NODELIST
 
 # Slurm signals every process of a task. What runs in here ends as it likes, and is waited for.
 trap : HUP INT QUIT TERM USR1 USR2
-if [ "$SLURM_PROCID" != 0 ]; then
-    bash "$control/job.sh" </dev/null
-    exit
-fi
-
 started="$(date +%s)"
 bash "$control/job.sh" </dev/null
 code=$?
+if [ "$code" != 0 ]; then
+    (set -o noclobber && echo "$code" >"$control/failed") 2>/dev/null
+    ! read -r first 2>/dev/null <"$control/failed" || code="$first"
+fi
+[ "$SLURM_PROCID" = 0 ] || exit "$code"
 echo "$SLURM_JOB_ID $code $started $(date +%s)" >"$control/exit.new" && mv "$control/exit.new" "$control/exit"
 exit "$code"
 
@@ -70,8 +75,9 @@ END_OF_TASK
 head --bytes=-1 >"$control/job.sh" <<'END_OF_SCRIPT' || exit 1
 #!/bin/bash
 control="${0%/*}"
-# Slurm signals the application too. This waits for its end, and cleans up.
-trap : HUP INT QUIT TERM USR1 USR2
+# Slurm signals the application too; once there is one, this waits for its end, and cleans up.
+trap : HUP INT QUIT USR1 USR2
+trap 'exit 143' TERM
 singularity="$(command -v apptainer || command -v singularity)" || {
     echo "The job's container cannot run: ${SLURMD_NODENAME:-this node} has neither apptainer nor singularity in its PATH." >&2
     exit 1
@@ -79,9 +85,15 @@ singularity="$(command -v apptainer || command -v singularity)" || {
 prefix=SINGULARITY
 [ "${singularity##*/}" != apptainer ] || prefix=APPTAINER
 talk=(--verbose)
+machine="$(uname -m)" wanted=arm64
+case $machine in x86_64) machine=amd64 ;; aarch64) machine=arm64 ;; esac
+if [ "$machine" != "$wanted" ]; then
+    echo "The job is for $wanted, and ${SLURMD_NODENAME:-this node} is $machine." >&2
+    exit 1
+fi
 tmpdir=/local/tmp
 export "${prefix}_TMPDIR=$tmpdir"
-read -r image <"$control/image" || exit 1
+IFS= read -r image <"$control/image" || exit 1
 
 size=128
 # New for this container: nobody else's file is ever used.
@@ -94,13 +106,18 @@ if [ "$free" -lt "$size" ]; then
 fi
 # Older versions know no sparse files.
 "$singularity" --silent overlay create --sparse --size "$size" "$overlay/image" 2>/dev/null ||
-    "$singularity" "${talk[@]}" overlay create --size "$size" "$overlay/image" || exit 1
+    "$singularity" "${talk[@]}" overlay create --size "$size" "$overlay/image" || {
+    echo "The overlay of $size MB cannot be made in $tmpdir on $SLURMD_NODENAME: see above." >&2
+    exit 1
+}
 writable=(--overlay "$overlay/image")
 
 # The container gets no variable of the host but these, and gets them as they are.
 for variable in $(compgen -e); do
     case $variable in
-        SLURM* | PMI* | JOB_* | PROCESS_* | CUDA_VISIBLE_DEVICES | ROCR_VISIBLE_DEVICES | GPU_DEVICE_ORDINAL)
+        APPTAINERENV_* | SINGULARITYENV_*) unset "$variable" ;;
+        SLURM_JWT) ;;
+        SLURM* | PMI* | JOB_* | PROCESS_* | CUDA_VISIBLE_DEVICES | ROCR_VISIBLE_DEVICES | GPU_DEVICE_ORDINAL | ZE_AFFINITY_MASK)
             export "${prefix}ENV_$variable=${!variable}" ;;
     esac
 done
@@ -117,6 +134,7 @@ options+=(--pwd /work)
 options+=(--bind "$control/command:/.jarvice-command:ro")
 
 # Slurm signals the programs behind the container's file systems too; they must not go before the application.
+trap : TERM
 PATH="$control/mounts:$PATH" "$singularity" "${talk[@]}" exec "${options[@]}" "$image" \
 /.jarvice-command '' 'a b' 'it'"'"'s' '$(id)' -- END_OF_SCRIPT '<SECRET2>'
 code=$?
@@ -131,6 +149,12 @@ singularity="$(command -v apptainer || command -v singularity)" || {
 prefix=SINGULARITY
 [ "${singularity##*/}" != apptainer ] || prefix=APPTAINER
 talk=(--verbose)
+machine="$(uname -m)" wanted=arm64
+case $machine in x86_64) machine=amd64 ;; aarch64) machine=arm64 ;; esac
+if [ "$machine" != "$wanted" ]; then
+    echo "The job is for $wanted, and ${SLURMD_NODENAME:-this node} is $machine." >&2
+    exit 1
+fi
 tmpdir=/local/tmp
 export "${prefix}_TMPDIR=$tmpdir"
 
@@ -221,7 +245,7 @@ unauthorised() {
     if [ -n "$username" ]; then
         give_up "cannot be pulled: unauthorised, its registry refuses the login."
     else
-        give_up "cannot be pulled: unauthorised, and the job brings no login for its registry."
+        give_up "cannot be pulled: unauthorised; its login was for the job's first start. Submit it under a new name."
     fi
 }
 
@@ -229,6 +253,7 @@ unauthorised() {
 pull() {
     local said
     rm -f "$cache/$kept"@*.partial
+    leftovers+=("$image.partial")
     echo "pulling $reference ($digest)"
     if said="$(
         use_proxies
@@ -247,6 +272,7 @@ pull() {
     case ${said,,} in
         *"no space left"* | *"disk quota exceeded"*)
             give_up "cannot be pulled: no space left in $cache, or in $tmpdir on ${SLURMD_NODENAME:-this node}." ;;
+        *"permission denied"* | *"executable file not found"*) give_up "cannot be pulled: see above." ;;
         *unauthorized* | *"authentication required"* | *denied*) unauthorised ;;
         *"manifest unknown"* | *"not found"*) give_up "was not found in its registry." ;;
         *) give_up "cannot be pulled: see above." ;;
@@ -262,37 +288,45 @@ find_image() { # sets $cache and $image if there is one, and leaves them else
     done
     return 1
 }
+hold_lock() { # of $cache
+    # Everybody may take the lock of a cache that is shared; where NFS has it, only who may write the file.
+    (umask 0 && : >>"$cache/$kept.lock") 2>/dev/null
+    { exec {lock}<>"$cache/$kept.lock" || exec {lock}<"$cache/$kept.lock"; } 2>/dev/null || return
+    flock --nonblock "$lock" && return
+    echo "waiting for another job that pulls into $cache"
+    flock "$lock"
+}
 
 kept=registry.example.com+group+app
 image=''
 # A job that Slurm has started again goes on with the image that it had.
-[ ! -r "$control/image" ] || read -r image <"$control/image"
+[ ! -r "$control/image" ] || IFS= read -r image <"$control/image"
 if [ ! -r "$image" ]; then
     digest='' found=''
-    for cache in "${caches[@]}"; do
-        [ ! -r "$cache/$kept:"1.2 ] || read -r digest <"$cache/$kept:"1.2
+    note="$kept:"1.2
+    for cache in "$private" "${caches[@]}"; do
+        [ ! -r "$cache/$note" ] || read -r digest <"$cache/$note"
         [ -z "$digest" ] || ! find_image || found=yes
         [ -z "$found" ] || break
     done
     if [ -z "$found" ]; then
         digest="$(ask_digest)" || exit 1
         if ! find_image; then
-            for cache in "${caches[@]}"; do
-                [ ! -w "$cache" ] || break
+            for cache in "${caches[@]}" ''; do
+                [ -n "$cache" ] || give_up "cannot be pulled: $private cannot be locked."
+                [ ! -w "$cache" ] || ! hold_lock || break
             done
             image="$cache/$kept@$digest.$(uname -m).sif"
-            # Who may not write another user's file can lock it all the same.
-            { exec {lock}<>"$cache/$kept.lock"; } 2>/dev/null || exec {lock}<"$cache/$kept.lock" || exit 1
-            [ "$cache" = "$private" ] || chmod --silent a+rw "$cache/$kept.lock"
-            if ! flock --nonblock "$lock"; then
-                echo "waiting for another job that pulls into $cache"
-                flock "$lock" || give_up "cannot be pulled: $cache cannot be locked."
-            fi
             find_image || pull || exit 1
             exec {lock}>&-
         fi
-        # What `pull: missing` goes by. Another user's note in a shared cache stays as it is.
-        { echo "$digest" >"$cache/$kept:"1.2; } 2>/dev/null
+        # What `pull: missing` goes by: beside the image, or in the user's own cache if that cannot be written.
+        rm -f "$private/$note"
+        for folder in "$cache" "$private"; do
+            new="$folder/$note.$SLURM_JOB_ID"
+            if { echo "$digest" >"$new" && mv -f "$new" "$folder/$note"; } 2>/dev/null; then break; fi
+            rm -f "$new"
+        done
     fi
     echo "$image" >"$control/image"
 fi
@@ -308,7 +342,7 @@ for name in squashfuse_ll squashfuse fuse2fs fuse-overlayfs; do
 trap '' HUP INT QUIT TERM USR1 USR2
 # An overlay's file is open by now. It loses its name, so that it goes with the container, however that ends.
 file="$(/usr/bin/readlink /proc/self/fd/3)"
-[[ ${program##*/} != fuse2fs || $file != */jarvice-overlay.*/image ]] || /usr/bin/rm -f "$file"
+[[ ${program##*/} != fuse2fs || $file != */jarvice-overlay.*/image ]] || /usr/bin/rm -rf "${file%/*}"
 exec "$program" "$@"
 END_OF_MOUNT
     } >"$control/mounts/$name" && chmod 700 "$control/mounts/$name" || exit 1
@@ -326,8 +360,14 @@ srun --kill-on-bad-exit=1 --wait=0 --nodes=2 --ntasks=8 --ntasks-per-node=4 \
     --cpus-per-task=2 --mpi=pmi2 bash "$control/task.sh" "$control"
 srun_code=$?
 
+leftovers+=("$control/job.sh")
 # srun returns the highest code of all tasks; the first task's own code decides, when it came to one.
-if read -r _ code _ 2>/dev/null <"$control/exit"; then
+if read -r _ code started _ 2>/dev/null <"$control/exit"; then
+    # Or that of the first rank that failed, which may have been after the first task's end.
+    if [ "$code" = 0 ] && read -r failed 2>/dev/null <"$control/failed"; then
+        code="$failed"
+        echo "$SLURM_JOB_ID $code $started $(date +%s)" >"$control/exit.new" && mv "$control/exit.new" "$control/exit"
+    fi
     exit "$code"
 fi
 [ "$srun_code" != 0 ] || srun_code=1

@@ -1,14 +1,19 @@
 #!/bin/bash
 #SBATCH --job-name=jarvice_:from-file
-#SBATCH --output=.jarvice/from-file.out
+#SBATCH --output=.jarvice/mario+from-file.out
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
 #SBATCH --ntasks-per-node=1
+#SBATCH --open-mode=append
 
-control=.jarvice/control/from-file
+control=.jarvice/control/mario+from-file
 [[ "$control" == /* ]] || control="$PWD/$control"
 # Nobody else reads it. A mask and not chmod, which would undo what default ACLs of a site let in.
 mkdir -p "${control%/*}" && (umask 077 && mkdir -p "$control") || exit 1
+if [ ! -O "$control" ]; then
+    echo "Another user has a job of this name: $control is not $USER's. Submit it under a new name." >&2
+    exit 1
+fi
 
 # A name runs once: another job that was started under it keeps it. A requeued job keeps its id.
 if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null; then
@@ -18,7 +23,7 @@ if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null;
         exit 1
     fi
 fi
-rm -f "$control"/{exit,output,last,last-output}
+rm -f "$control"/{exit,failed,output,last,last-output}
 # Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
 leftovers=("$control"/{secrets,job.sh,task.sh,command})
 trap 'rm -f "${leftovers[@]}"' EXIT
@@ -43,14 +48,10 @@ export JOB_JOB_FORMATED_NODELIST
 
 # Slurm signals every process of a task. What runs in here ends as it likes, and is waited for.
 trap : HUP INT QUIT TERM USR1 USR2
-if [ "$SLURM_PROCID" != 0 ]; then
-    bash "$control/job.sh" </dev/null
-    exit
-fi
-
 started="$(date +%s)"
 bash "$control/job.sh" </dev/null
 code=$?
+[ "$SLURM_PROCID" = 0 ] || exit "$code"
 echo "$SLURM_JOB_ID $code $started $(date +%s)" >"$control/exit.new" && mv "$control/exit.new" "$control/exit"
 exit "$code"
 
@@ -61,8 +62,9 @@ head --bytes=-1 >"$control/job.sh" <<'END_OF_SCRIPT' || exit 1
 #!/bin/bash
 control="${0%/*}"
 [ "$SLURM_PROCID" = 0 ] || exit 0
-# Slurm signals the application too. This waits for its end, and cleans up.
-trap : HUP INT QUIT TERM USR1 USR2
+# Slurm signals the application too; once there is one, this waits for its end, and cleans up.
+trap : HUP INT QUIT USR1 USR2
+trap 'exit 143' TERM
 singularity="$(command -v apptainer || command -v singularity)" || {
     echo "The job's container cannot run: ${SLURMD_NODENAME:-this node} has neither apptainer nor singularity in its PATH." >&2
     exit 1
@@ -73,14 +75,16 @@ prefix=SINGULARITY
 talk=(--quiet)
 tmpdir=/tmp
 export "${prefix}_TMPDIR=$tmpdir"
-image='/shared/images/it'"'"'s an app.sif'
+IFS= read -r image <"$control/image" || exit 1
 
 writable=(--writable-tmpfs)
 
 # The container gets no variable of the host but these, and gets them as they are.
 for variable in $(compgen -e); do
     case $variable in
-        SLURM* | PMI* | JOB_* | PROCESS_* | CUDA_VISIBLE_DEVICES | ROCR_VISIBLE_DEVICES | GPU_DEVICE_ORDINAL)
+        APPTAINERENV_* | SINGULARITYENV_*) unset "$variable" ;;
+        SLURM_JWT) ;;
+        SLURM* | PMI* | JOB_* | PROCESS_* | CUDA_VISIBLE_DEVICES | ROCR_VISIBLE_DEVICES | GPU_DEVICE_ORDINAL | ZE_AFFINITY_MASK)
             export "${prefix}ENV_$variable=${!variable}" ;;
     esac
 done
@@ -90,6 +94,7 @@ options=(--cleanenv "${writable[@]}")
 options+=(--bind "$control/command:/.jarvice-command:ro")
 
 # Slurm signals the programs behind the container's file systems too; they must not go before the application.
+trap : TERM
 PATH="$control/mounts:$PATH" "$singularity" "${talk[@]}" exec "${options[@]}" "$image" \
 /.jarvice-command 
 code=$?
@@ -113,6 +118,7 @@ if [ ! -r "$image" ]; then
     echo "The image $image is not there, or cannot be read." >&2
     exit 1
 fi
+echo "$image" >"$control/image"
 
 mkdir -p "$control/mounts" || exit 1
 for name in squashfuse_ll squashfuse fuse2fs fuse-overlayfs; do
@@ -123,7 +129,7 @@ for name in squashfuse_ll squashfuse fuse2fs fuse-overlayfs; do
 trap '' HUP INT QUIT TERM USR1 USR2
 # An overlay's file is open by now. It loses its name, so that it goes with the container, however that ends.
 file="$(/usr/bin/readlink /proc/self/fd/3)"
-[[ ${program##*/} != fuse2fs || $file != */jarvice-overlay.*/image ]] || /usr/bin/rm -f "$file"
+[[ ${program##*/} != fuse2fs || $file != */jarvice-overlay.*/image ]] || /usr/bin/rm -rf "${file%/*}"
 exec "$program" "$@"
 END_OF_MOUNT
     } >"$control/mounts/$name" && chmod 700 "$control/mounts/$name" || exit 1
@@ -141,6 +147,7 @@ srun --kill-on-bad-exit=1 --wait=0 --nodes=1 --ntasks=1 --ntasks-per-node=1 \
     --cpus-per-task=1 bash "$control/task.sh" "$control"
 srun_code=$?
 
+leftovers+=("$control/job.sh")
 # srun returns the highest code of all tasks; the first task's own code decides, when it came to one.
 if read -r _ code _ 2>/dev/null <"$control/exit"; then
     exit "$code"

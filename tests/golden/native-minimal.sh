@@ -1,14 +1,19 @@
 #!/bin/bash
 #SBATCH --job-name=jarvice_:hello
-#SBATCH --output=.jarvice/hello.out
+#SBATCH --output=.jarvice/kirby+hello.out
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
 #SBATCH --ntasks-per-node=1
+#SBATCH --open-mode=append
 
-control=.jarvice/control/hello
+control=.jarvice/control/kirby+hello
 [[ "$control" == /* ]] || control="$PWD/$control"
 # Nobody else reads it. A mask and not chmod, which would undo what default ACLs of a site let in.
 mkdir -p "${control%/*}" && (umask 077 && mkdir -p "$control") || exit 1
+if [ ! -O "$control" ]; then
+    echo "Another user has a job of this name: $control is not $USER's. Submit it under a new name." >&2
+    exit 1
+fi
 
 # A name runs once: another job that was started under it keeps it. A requeued job keeps its id.
 if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null; then
@@ -18,7 +23,7 @@ if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null;
         exit 1
     fi
 fi
-rm -f "$control"/{exit,output,last,last-output}
+rm -f "$control"/{exit,failed,output,last,last-output}
 # Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
 leftovers=("$control"/{secrets,job.sh,task.sh,command})
 trap 'rm -f "${leftovers[@]}"' EXIT
@@ -43,14 +48,10 @@ export JOB_JOB_FORMATED_NODELIST
 
 # Slurm signals every process of a task. What runs in here ends as it likes, and is waited for.
 trap : HUP INT QUIT TERM USR1 USR2
-if [ "$SLURM_PROCID" != 0 ]; then
-    bash "$control/job.sh" </dev/null
-    exit
-fi
-
 started="$(date +%s)"
 bash "$control/job.sh" </dev/null
 code=$?
+[ "$SLURM_PROCID" = 0 ] || exit "$code"
 echo "$SLURM_JOB_ID $code $started $(date +%s)" >"$control/exit.new" && mv "$control/exit.new" "$control/exit"
 exit "$code"
 
@@ -61,8 +62,9 @@ head --bytes=-1 >"$control/job.sh" <<'END_OF_SCRIPT' || exit 1
 #!/bin/bash
 control="${0%/*}"
 [ "$SLURM_PROCID" = 0 ] || exit 0
-# Slurm signals the application too. This waits for its end, and cleans up.
-trap : HUP INT QUIT TERM USR1 USR2
+# Slurm signals the application too; once there is one, this waits for its end, and cleans up.
+trap : HUP INT QUIT USR1 USR2
+trap 'exit 143' TERM
 singularity="$(command -v apptainer || command -v singularity)" || {
     echo "The job's container cannot run: ${SLURMD_NODENAME:-this node} has neither apptainer nor singularity in its PATH." >&2
     exit 1
@@ -72,7 +74,7 @@ prefix=SINGULARITY
 talk=(--quiet)
 tmpdir=/tmp
 export "${prefix}_TMPDIR=$tmpdir"
-read -r image <"$control/image" || exit 1
+IFS= read -r image <"$control/image" || exit 1
 
 size=600
 # New for this container: nobody else's file is ever used.
@@ -85,13 +87,18 @@ if [ "$free" -lt "$size" ]; then
 fi
 # Older versions know no sparse files.
 "$singularity" --silent overlay create --sparse --size "$size" "$overlay/image" 2>/dev/null ||
-    "$singularity" "${talk[@]}" overlay create --size "$size" "$overlay/image" || exit 1
+    "$singularity" "${talk[@]}" overlay create --size "$size" "$overlay/image" || {
+    echo "The overlay of $size MB cannot be made in $tmpdir on $SLURMD_NODENAME: see above." >&2
+    exit 1
+}
 writable=(--overlay "$overlay/image")
 
 # The container gets no variable of the host but these, and gets them as they are.
 for variable in $(compgen -e); do
     case $variable in
-        SLURM* | PMI* | JOB_* | PROCESS_* | CUDA_VISIBLE_DEVICES | ROCR_VISIBLE_DEVICES | GPU_DEVICE_ORDINAL)
+        APPTAINERENV_* | SINGULARITYENV_*) unset "$variable" ;;
+        SLURM_JWT) ;;
+        SLURM* | PMI* | JOB_* | PROCESS_* | CUDA_VISIBLE_DEVICES | ROCR_VISIBLE_DEVICES | GPU_DEVICE_ORDINAL | ZE_AFFINITY_MASK)
             export "${prefix}ENV_$variable=${!variable}" ;;
     esac
 done
@@ -100,6 +107,7 @@ export "${prefix}_NO_EVAL=1"
 options=(--cleanenv "${writable[@]}")
 
 # Slurm signals the programs behind the container's file systems too; they must not go before the application.
+trap : TERM
 PATH="$control/mounts:$PATH" "$singularity" "${talk[@]}" exec "${options[@]}" "$image" \
 echo hello
 code=$?
@@ -199,6 +207,7 @@ unauthorised() {
 pull() {
     local said
     rm -f "$cache/$kept"@*.partial
+    leftovers+=("$image.partial")
     echo "pulling $reference ($digest)"
     if said="$(
         use_proxies
@@ -216,6 +225,7 @@ pull() {
     case ${said,,} in
         *"no space left"* | *"disk quota exceeded"*)
             give_up "cannot be pulled: no space left in $cache, or in $tmpdir on ${SLURMD_NODENAME:-this node}." ;;
+        *"permission denied"* | *"executable file not found"*) give_up "cannot be pulled: see above." ;;
         *unauthorized* | *"authentication required"* | *denied*) unauthorised ;;
         *"manifest unknown"* | *"not found"*) give_up "was not found in its registry." ;;
         *) give_up "cannot be pulled: see above." ;;
@@ -231,32 +241,40 @@ find_image() { # sets $cache and $image if there is one, and leaves them else
     done
     return 1
 }
+hold_lock() { # of $cache
+    # Everybody may take the lock of a cache that is shared; where NFS has it, only who may write the file.
+    (umask 0 && : >>"$cache/$kept.lock") 2>/dev/null
+    { exec {lock}<>"$cache/$kept.lock" || exec {lock}<"$cache/$kept.lock"; } 2>/dev/null || return
+    flock --nonblock "$lock" && return
+    echo "waiting for another job that pulls into $cache"
+    flock "$lock"
+}
 
 kept=index.docker.io+library+ubuntu
 image=''
 # A job that Slurm has started again goes on with the image that it had.
-[ ! -r "$control/image" ] || read -r image <"$control/image"
+[ ! -r "$control/image" ] || IFS= read -r image <"$control/image"
 if [ ! -r "$image" ]; then
     digest='' found=''
+    note="$kept:"latest
     if [ -z "$found" ]; then
         digest="$(ask_digest)" || exit 1
         if ! find_image; then
-            for cache in "${caches[@]}"; do
-                [ ! -w "$cache" ] || break
+            for cache in "${caches[@]}" ''; do
+                [ -n "$cache" ] || give_up "cannot be pulled: $private cannot be locked."
+                [ ! -w "$cache" ] || ! hold_lock || break
             done
             image="$cache/$kept@$digest.$(uname -m).sif"
-            # Who may not write another user's file can lock it all the same.
-            { exec {lock}<>"$cache/$kept.lock"; } 2>/dev/null || exec {lock}<"$cache/$kept.lock" || exit 1
-            [ "$cache" = "$private" ] || chmod --silent a+rw "$cache/$kept.lock"
-            if ! flock --nonblock "$lock"; then
-                echo "waiting for another job that pulls into $cache"
-                flock "$lock" || give_up "cannot be pulled: $cache cannot be locked."
-            fi
             find_image || pull || exit 1
             exec {lock}>&-
         fi
-        # What `pull: missing` goes by. Another user's note in a shared cache stays as it is.
-        { echo "$digest" >"$cache/$kept:"latest; } 2>/dev/null
+        # What `pull: missing` goes by: beside the image, or in the user's own cache if that cannot be written.
+        rm -f "$private/$note"
+        for folder in "$cache" "$private"; do
+            new="$folder/$note.$SLURM_JOB_ID"
+            if { echo "$digest" >"$new" && mv -f "$new" "$folder/$note"; } 2>/dev/null; then break; fi
+            rm -f "$new"
+        done
     fi
     echo "$image" >"$control/image"
 fi
@@ -272,7 +290,7 @@ for name in squashfuse_ll squashfuse fuse2fs fuse-overlayfs; do
 trap '' HUP INT QUIT TERM USR1 USR2
 # An overlay's file is open by now. It loses its name, so that it goes with the container, however that ends.
 file="$(/usr/bin/readlink /proc/self/fd/3)"
-[[ ${program##*/} != fuse2fs || $file != */jarvice-overlay.*/image ]] || /usr/bin/rm -f "$file"
+[[ ${program##*/} != fuse2fs || $file != */jarvice-overlay.*/image ]] || /usr/bin/rm -rf "${file%/*}"
 exec "$program" "$@"
 END_OF_MOUNT
     } >"$control/mounts/$name" && chmod 700 "$control/mounts/$name" || exit 1
@@ -282,6 +300,7 @@ srun --kill-on-bad-exit=1 --wait=0 --nodes=1 --ntasks=1 --ntasks-per-node=1 \
     --cpus-per-task=1 bash "$control/task.sh" "$control"
 srun_code=$?
 
+leftovers+=("$control/job.sh")
 # srun returns the highest code of all tasks; the first task's own code decides, when it came to one.
 if read -r _ code _ 2>/dev/null <"$control/exit"; then
     exit "$code"

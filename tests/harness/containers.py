@@ -14,7 +14,7 @@ import yaml
 from pipeline import settings
 from pipeline.connectors import Connector, connector_for
 from pipeline.identity import Owner
-from pipeline.job import JobFiles, JobStatus, Phase
+from pipeline.job import JobStatus, Phase
 from pipeline.prepare import Preparer
 from tests.harness.cluster import Cluster
 from tests.harness.interface import Interface
@@ -34,6 +34,8 @@ class Sent:
     job_id: str
     control: str
     """Its control folder, as the nodes see it."""
+    output: str
+    """The file of its output, likewise."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,10 @@ class Containers:
         user = job_spec["user"]
         owner = Owner(user, private_key=self.cluster.key(user), token=self.cluster.token(user))
         job_id = self._connector.submission.submit(batch, owner).job_id
-        return Sent(batch.name, job_id, self.interface.control(batch.name, user))
+        control, output = (
+            str(Path("/home", user, file)) for file in (batch.files.control, batch.files.output)
+        )
+        return Sent(batch.name, job_id, control, output)
 
     def status(self, job: Sent) -> JobStatus | None:
         """What the connector says of the job now."""
@@ -94,11 +99,7 @@ class Containers:
 
     def output(self, job: Sent) -> str:
         """All that the job has put out; as root, for the entry user may not see it."""
-        status = self.status(job)
-        assert status
-        files = JobFiles(self.interface.scratch and f"{self.interface.scratch}/", job.name)
-        path = files.output if files.output.startswith("/") else f"/home/{status.owner}/{files.output}"
-        return self.cluster.run("bash", "-c", 'cat "$0" 2>/dev/null || true', path)
+        return self.cluster.run("bash", "-c", 'cat "$0" 2>/dev/null || true', job.output)
 
     def await_output(self, job: Sent, text: str) -> JobStatus:
         """Return when the job has put this out, with what is known of it then."""

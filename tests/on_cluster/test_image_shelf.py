@@ -42,3 +42,6 @@ def test_images_come_from_the_shelf_and_nowhere_else(
     ended = ours.run("true", image=BUSYBOX)
     assert ended.code == 1
     assert "There is no image /apps/images/nintendo/busybox_1.sif on the shelf." in ended.output
+    for image in (SOLVER, f"solvers/cfd@sha256:{'0' * 64}"):
+        ended = ours.run("true", image=image, credentials=None)
+        assert (ended.code, f"and not {image}." in ended.output) == (1, True), ended.output

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -273,6 +274,12 @@ def test_a_registry_that_nobody_vouches_for_gets_nothing(site: Site) -> None:
         ("FATAL: Disk quota exceeded", "cannot be pulled: no space left in CACHE, or in /tmp on n1."),
         ("unauthorized: access denied", "cannot be pulled: unauthorised, its registry refuses the login."),
         ("authentication required", "cannot be pulled: unauthorised, its registry refuses the login."),
+        ("FATAL: mkdir /tmp/x: permission denied", "cannot be pulled: see above."),
+        ('exec: "mksquashfs": executable file not found in $PATH', "cannot be pulled: see above."),
+        (
+            "requested access to the resource is denied",
+            "cannot be pulled: unauthorised, its registry refuses the login.",
+        ),
         ("FATAL: Manifest Unknown", "was not found in its registry."),
         ("something else\nin two lines", "cannot be pulled: see above."),
     ],
@@ -371,6 +378,25 @@ def test_a_pull_that_was_killed_leaves_nothing_in_the_way(site: Site) -> None:
     assert site.image().exists()
 
 
+def test_a_pull_that_was_ended_leaves_nothing_and_the_job_says_that_its_login_is_gone(site: Site) -> None:
+    """Slurm ends a job, and starts it again: `scontrol requeue`, preemption."""
+    asks = answer(401, www_authenticate='Basic realm="r"')
+    site.registry.reactions = [asks, has(), asks]
+    pulls_until_told(site)
+    batch = site.batch(LOGIN)
+    site.node.sent(batch)
+    with begun(site, batch) as process:
+        eventually((site.node.home / "pulling").exists, what="the pull", pause=0.02)
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert not list(site.cache.glob("*.partial"))
+    reply = site.node.started(batch)
+    gone = "unauthorised; its login was for the job's first start. Submit it under a new name."
+    assert (reply.exit_code, reply.stderr.decode()) == (
+        1, f"The image {site.reference} cannot be pulled: {gone}\n"
+    )  # fmt: skip
+
+
 def test_of_two_jobs_at_once_one_pulls(site: Site) -> None:
     site.registry.reactions = [has(), has()]
     pulls_until_told(site)
@@ -455,8 +481,9 @@ def as_nobody() -> Iterator[Site]:
         site.tokens.stop()
 
 
-def run_as_nobody(site: Site, name: str) -> Completed:
-    batch = site.batch(name=name, image_in_global_registries=True, shared=f"{site.node.home}/shared/")
+def run_as_nobody(site: Site, name: str, **words: Any) -> Completed:
+    shared = f"{site.node.home}/shared/"
+    batch = site.batch(name=name, image_in_global_registries=True, shared=shared, **words)
     if os.geteuid() != 0:
         return site.node.started(batch)
     for path in (site.node.bin.parent, site.node.home, *site.node.bin.parent.glob("calls*")):
@@ -488,10 +515,26 @@ def test_the_files_of_others_in_a_shared_folder_are_not_in_the_way(as_nobody: Si
     shared = shared_by(as_nobody)
     shared.chmod(0o777)
     kept = as_nobody.image().name.partition("@")[0]
-    for name in (f"{kept}.lock", f"{kept}:1"):
-        (shared / name).touch(mode=0o644)
+    (shared / f"{kept}.lock").touch(mode=0o644)
+    (shared / f"{kept}:1").write_text(f"{OTHER_DIGEST}\n")
     as_nobody.registry.reactions = [has()]
     reply = run_as_nobody(as_nobody, "one")
     assert (reply.exit_code, reply.stderr) == (0, b"")
     assert (shared / as_nobody.image().name).exists()
-    assert (shared / f"{kept}:1").read_text() == ""
+    assert (shared / f"{kept}:1").read_text() == f"{DIGEST}\n", "what `pull: missing` goes by moves on"
+    assert not list(shared.glob(f"{kept}:1.*"))
+
+
+def test_a_note_of_others_that_cannot_be_replaced_is_not_what_pull_missing_goes_by(as_nobody: Site) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can have files of others")
+    shared = shared_by(as_nobody)
+    kept = as_nobody.image().name.partition("@")[0]
+    (shared / f"{kept}:1").write_text(f"{OTHER_DIGEST}\n")
+    (shared / as_nobody.image(OTHER_DIGEST).name).write_text("an old image")
+    shared.chmod(0o555)
+    as_nobody.registry.reactions = [has()]
+    assert run_as_nobody(as_nobody, "one").exit_code == 0
+    assert run_as_nobody(as_nobody, "two", pull="missing").exit_code == 0
+    assert (as_nobody.node.arguments("exec") or [])[-2] == str(as_nobody.image())
+    assert len(as_nobody.registry.requests) == 1

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.intake.script import fill
-from pipeline.job import Credentials, Image, Job
+from pipeline.job import Credentials, Image, Job, Mount
 from pipeline.render import BatchScript, Renderer
 from pipeline.render.context import parameters
 from pipeline.render.sealing import Seal
@@ -162,11 +162,14 @@ def test_only_the_owner_reads_secrets_that_came_in_the_script(node: Sandbox) -> 
 
 
 @pytest.mark.parametrize("renderer", [ALONE, INSIDE], ids=["alone", "inside"])
-def test_a_job_that_is_started_again_finds_the_script_as_it_was(node: Sandbox, renderer: Renderer) -> None:
-    """The node died: nobody cleaned up."""
+@pytest.mark.parametrize("how", ["KILL", "TERM"])
+def test_a_job_that_is_started_again_finds_the_script_as_it_was(
+    node: Sandbox, renderer: Renderer, how: str
+) -> None:
+    """The node died, and nobody cleaned up; or Slurm put the job back into the queue."""
     batch = renderer.batch_script(SECRET_JOB)
     control = sent(node, batch)
-    node.command("srun", "kill -KILL $PPID")
+    node.command("srun", f"kill -{how} $PPID")
     try:
         assert started(node, batch).exit_code != 0
     finally:
@@ -208,6 +211,8 @@ def test_no_text_of_a_native_job_is_taken_for_a_mark(username: str, password: st
             command=(text,),
             script=f"#!/bin/sh\n{text}\n",
             environment={"A": text},
+            mounts=(Mount(f"/{text}", f"/{text}"),),
+            working_dir=f"/{text}",
         )
     )
     for line in batch.secrets_file.split("\n")[:-1]:

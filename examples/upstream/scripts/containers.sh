@@ -23,8 +23,8 @@ fail() {{
     [ "$PROCESS_PROCID" != 0 ] || /bin/echo JARVICE_CMD_FAILURE
     exit 1
 }}
-# All nodes see this folder. The downstream removes it when it has given the exit status.
-folder="${{JARVICE_JOB_SCRATCH_DIR:-$PWD/}}.jarvice/jobs/$JOB_JOBID"
+# All nodes see this folder. The downstream removes it when it has given the exit status. Slurm may start a job again.
+folder="${{JARVICE_JOB_SCRATCH_DIR:-$PWD/}}.jarvice/jobs/$JOB_JOBID/${{SLURM_RESTART_COUNT:-0}}"
 mkdir -p "$folder" || fail "$folder cannot be made."
 overlay=
 finish() {{
@@ -62,8 +62,9 @@ pull() {{ # pull IMAGE FILE USERNAME PASSWORD
     say "$1 was pulled $login in $((SECONDS - start)) s."
 }}
 init="$folder/init.sif" app="$folder/app.sif"
-if [ "$JARVICE_JOB_APP_IS_IN_GLOBAL_REGISTRIES" = True ] && [ -n "$JARVICE_JOB_GLOBAL_SCRATCH_DIR" ]; then
-    app="${{JARVICE_JOB_GLOBAL_SCRATCH_DIR}}.jarvice/images/${{JARVICE_APP_IMAGE//[^A-Za-z0-9._-]/+}}.sif"
+global="$JARVICE_JOB_GLOBAL_SCRATCH_DIR"
+if [ "$JARVICE_JOB_APP_IS_IN_GLOBAL_REGISTRIES" = True ] && [ -n "$global" ] && [ -w "$global.jarvice/images" ]; then
+    app="$global.jarvice/images/${{JARVICE_APP_IMAGE//[^A-Za-z0-9._-]/+}}.sif"
     umask 022 # for other users' jobs too
 fi
 if [ "$PROCESS_PROCID" = 0 ]; then

@@ -94,7 +94,7 @@ class Local:
                 if job.batch.name == batch.name:
                     return Sent(job.job_id, is_new=False)
             # Jobs of an earlier start are forgotten; what they claimed must not stand in the way.
-            shutil.rmtree(self._folder / JobFiles("", batch.name).control, ignore_errors=True)
+            shutil.rmtree(self._folder / batch.files.control, ignore_errors=True)
             job = _Job(str(self._next_id), batch, asked, asked.held)
             self._next_id += 1
             self._jobs[job.job_id] = job
@@ -148,21 +148,24 @@ class Local:
 
     def output(self, job: JobStatus, lines: int) -> bytes | None:
         """The end of the job's output file."""
-        command = Tail(JobFiles(self._scratch(job), job.name), lines, self._output_limit)
+        command = Tail(self._files(job), lines, self._output_limit)
         return command.parse(self._run(command.line()))
 
     def output_from(self, job: JobStatus, offset: int) -> Piece | None:
         """A part of the job's output file."""
-        command = OutputFrom(JobFiles(self._scratch(job), job.name), offset)
+        command = OutputFrom(self._files(job), offset)
         return command.parse(self._run(command.line()))
 
     def remove_files(self, job: JobStatus) -> None:
         """Remove the job's files and forget it."""
-        command = Remove(JobFiles(self._scratch(job), job.name), job.job_id)
+        command = Remove(self._files(job), job.job_id)
         command.parse(self._run(command.line()))
         (self._folder / "spool" / f"{job.job_id}.sh").unlink(missing_ok=True)
         with self._lock:
             self._jobs.pop(job.job_id, None)
+
+    def remove_logins(self, job: JobStatus) -> None:
+        """They are inside the batch script."""
 
     def listing(self, path: str, details: bool) -> str:
         """A directory of this machine, under the roots or the jobs' home folder."""
@@ -185,9 +188,9 @@ class Local:
         except KeyError:
             raise NotFound(f"the local connector has no job {job_id}") from None
 
-    def _scratch(self, job: JobStatus) -> str:
+    def _files(self, job: JobStatus) -> JobFiles:
         with self._lock:
-            return self._job(job.job_id).batch.files.scratch
+            return self._job(job.job_id).batch.files
 
     def _run(self, line: str) -> Completed:
         return run(

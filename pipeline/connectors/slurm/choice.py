@@ -13,6 +13,7 @@ from pipeline.connectors.slurm.submission_by_sbatch import SubmissionBySbatch
 from pipeline.connectors.slurm.submission_by_slurmrestd import SubmissionBySlurmrestd
 from pipeline.errors import SettingsFault
 from pipeline.identity import UsersMapping, read_mapping
+from pipeline.job import JobStatus
 from pipeline.render import PayloadRenderer
 from pipeline.settings import Settings
 from pipeline.transport.ssh import Login, Tunnel, check_keys
@@ -44,7 +45,7 @@ def slurm_connector(settings: Settings) -> Connector:
 def by_sbatch(settings: Settings, users: UsersMapping) -> Connector:
     """The ``cli`` interface. Raises SettingsFault when a private key cannot be used."""
     host = ClusterHost(settings, users.owners())
-    files = AsTheOwner(settings.job_scratch_dir, users)
+    files = AsTheOwner(settings, users)
     return Connector(SubmissionBySbatch(host, users), ManagementByCommands(settings, host, files))
 
 
@@ -66,12 +67,22 @@ def by_slurmrestd(settings: Settings) -> Connector:
     else:
         host = ClusterHost(settings)
         homes = homes if settings.slurm_user_home else HomesByHost(host)
-        files = AsTheEntryUser(entry, settings.job_scratch_dir, homes)
+        files = AsTheEntryUser(entry, settings, homes)
         management = ManagementByCommands(settings, host, files)
     submission = SubmissionBySlurmrestd(
-        api, payloads, homes, user_claims=settings.slurmrestd_user_claim, jobs=management.jobs
+        api,
+        payloads,
+        homes,
+        user_claims=settings.slurmrestd_user_claim,
+        jobs=management.jobs,
+        ended=management.search if settings.are_for_native_jobs else _none_of_name,
     )
     return Connector(submission, management)
+
+
+def _none_of_name(name: str) -> list[JobStatus]:
+    """A portal gives each job a name of its own: there is none to be found in accounting."""
+    return []
 
 
 def _payloads(settings: Settings, entry: Login) -> PayloadRenderer:

@@ -9,6 +9,7 @@ from pipeline.connectors.slurm.cluster_host import login_of
 from pipeline.connectors.slurm.homes import Homes
 from pipeline.identity import UsersMapping
 from pipeline.job import JobFiles
+from pipeline.settings import Settings
 from pipeline.transport.ssh import Login
 
 
@@ -27,13 +28,13 @@ class OwnersFiles(Protocol):
 class AsTheOwner:
     """Each user's files as this user, in the user's own home folder: the mapping has the keys."""
 
-    def __init__(self, scratch: str, users: UsersMapping) -> None:
-        self._scratch = scratch
+    def __init__(self, settings: Settings, users: UsersMapping) -> None:
+        self._settings = settings
         self._users = users
 
     def reach(self, user: str, name: str) -> tuple[Login, JobFiles]:
         """The mapped user's login. Raises NotAllowed when the user is not mapped."""
-        return login_of(self._users.key_holder(user)), JobFiles(self._scratch, name)
+        return login_of(self._users.key_holder(user)), _files(self._settings, "", user, name)
 
     def users(self) -> Iterable[str]:
         """Every mapped user."""
@@ -43,15 +44,21 @@ class AsTheOwner:
 class AsTheEntryUser:
     """Every user's files as the entry user, where the site lets it: nobody else has a login."""
 
-    def __init__(self, entry: Login, scratch: str, homes: Homes) -> None:
+    def __init__(self, entry: Login, settings: Settings, homes: Homes) -> None:
         self._entry = entry
-        self._scratch = scratch
+        self._settings = settings
         self._homes = homes
 
     def reach(self, user: str, name: str) -> tuple[Login, JobFiles]:
         """The entry user's login, and the job's files by their absolute paths."""
-        return self._entry, JobFiles(self._scratch or f"{self._homes.of(user)}/", name)
+        home = "" if self._settings.job_scratch_dir else f"{self._homes.of(user)}/"
+        return self._entry, _files(self._settings, home, user, name)
 
     def users(self) -> Iterable[str]:
         """Nobody: control folders are their owners' own."""
         return ()
+
+
+def _files(settings: Settings, home: str, user: str, name: str) -> JobFiles:
+    """A job's files, from this folder on where jobs are kept in the users' homes."""
+    return JobFiles(settings.job_scratch_dir or home, name, user if settings.are_for_native_jobs else "")
