@@ -105,6 +105,10 @@ class Management(Protocol):
         """Remove the job's output, control folder, and what its script made. Raises OutOfReach."""
         ...
 
+    def remove_logins(self, job: JobStatus) -> None:
+        """Remove the registry logins that a job would have read at its start, where they wait in a file."""
+        ...
+
     def listing(self, path: str, details: bool) -> str:
         """A directory, for ``/request/pvcls``. Raises NotFound or NotAllowed."""
         ...

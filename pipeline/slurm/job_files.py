@@ -204,6 +204,26 @@ class Remove:
 
 
 @dataclass(frozen=True)
+class RemoveLogins:
+    """Remove the registry logins that the submission has left for a job which will not read them."""
+
+    files: JobFiles
+    job_id: str
+
+    def line(self) -> str:
+        """The line of bash."""
+        return (
+            f"cd {shell.quote(self.files.control)} 2>/dev/null || exit 0; "
+            f"{_other_job(self.job_id)} || rm -f secrets"
+        )
+
+    def parse(self, reply: Completed) -> None:
+        """Raises Unavailable when they could not be removed."""
+        if reply.exit_code != 0:
+            raise Unavailable(f"cannot remove the job's registry logins: {reply.complaint()}")
+
+
+@dataclass(frozen=True)
 class Listing:
     """A directory of the cluster, as the upstream shows it: one ``/data<path>`` a line.
 

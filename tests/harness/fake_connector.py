@@ -47,12 +47,15 @@ class FakeConnector:
     asked_ends: list[list[str]] = field(default_factory=list)
     outputs: int = 0
     removed: list[str] = field(default_factory=list)
+    removed_logins: list[str] = field(default_factory=list)
     terminated: list[str] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
     exit_codes: dict[str, int] = field(default_factory=dict)
     """By id, of jobs that are asked for them."""
     piece_bytes: int = 1000
     submitted: list[BatchScript] = field(default_factory=list)
+    submission_faults: list[Exception] = field(default_factory=list)
+    """Raised by ``submit``, one each time."""
 
     def owner_of(self, bearer: str) -> Owner:
         return Owner("kirby")
@@ -61,6 +64,8 @@ class FakeConnector:
         return Owner(user, token=token)
 
     def submit(self, batch: BatchScript, owner: Owner) -> Sent:
+        if self.submission_faults:
+            raise self.submission_faults.pop(0)
         names = [earlier.name for earlier in self.submitted]
         self.submitted.append(batch)
         return Sent("7", is_new=batch.name not in names)
@@ -106,6 +111,11 @@ class FakeConnector:
         if self.removal_fault:
             raise self.removal_fault
         self.removed.append(job.job_id)
+
+    def remove_logins(self, job: JobStatus) -> None:
+        if self.removal_fault:
+            raise self.removal_fault
+        self.removed_logins.append(job.job_id)
 
     def listing(self, path: str, details: bool) -> str:
         return f"/data{path}\n"

@@ -21,6 +21,7 @@ from pipeline.slurm.job_files import (
     ReadClaim,
     ReadRecord,
     Remove,
+    RemoveLogins,
     Tail,
 )
 from pipeline.transport import Completed
@@ -185,6 +186,39 @@ def test_the_files_of_another_job_of_the_name_are_left_alone(sandbox: Sandbox, m
     assert (base / f"{NAME}.out").exists()
     assert (base / "control" / NAME / mark).exists()
     assert not (base / "jobs" / "123").exists()
+
+
+def remove_logins(sandbox: Sandbox) -> None:
+    command = RemoveLogins(JobFiles("", NAME), "7")
+    command.parse(sandbox.run(command.line()))
+
+
+@pytest.mark.parametrize("mark", ["7\n", "7;cluster\n", ""])
+def test_only_the_logins_of_a_job_are_removed(sandbox: Sandbox, mark: str) -> None:
+    remove_logins(sandbox)  # nothing is there
+    control = sandbox.home / ".jarvice" / "control" / NAME
+    control.mkdir(parents=True)
+    (control / "jobid").write_text(mark)
+    remove_logins(sandbox)  # the job has none
+    (control / "secrets").write_text("s|a|b|g\n")
+    remove_logins(sandbox)
+    assert [file.name for file in control.iterdir()] == ["jobid"]
+
+
+def test_the_logins_of_another_job_of_the_name_are_left_alone(sandbox: Sandbox) -> None:
+    control = sandbox.home / ".jarvice" / "control" / NAME
+    control.mkdir(parents=True)
+    (control / "jobid").write_text("8\n")
+    (control / "secrets").write_text("s|a|b|g\n")
+    remove_logins(sandbox)
+    assert (control / "secrets").exists()
+
+
+def test_logins_that_cannot_be_removed_are_told(sandbox: Sandbox) -> None:
+    control = sandbox.home / ".jarvice" / "control" / NAME
+    (control / "secrets").mkdir(parents=True)
+    with pytest.raises(Unavailable, match=r"cannot remove the job's registry logins: .*secrets"):
+        remove_logins(sandbox)
 
 
 def test_what_can_be_removed_is_removed_though_not_all_can(sandbox: Sandbox) -> None:

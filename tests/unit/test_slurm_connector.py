@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.connectors import Connector
 from pipeline.connectors.slurm.choice import by_sbatch
-from pipeline.errors import Nonsense, NotAllowed, PartitionRefused, Unavailable
+from pipeline.errors import DownstreamError, Nonsense, NotAllowed, PartitionRefused, Unavailable
 from pipeline.identity import Owner, UsersMapping
 from pipeline.job import JobStatus, Phase, Sent
 from pipeline.render import BatchScript, Renderer
@@ -228,6 +228,56 @@ def test_without_accounting_a_name_is_searched_in_control_folders(
     assert connector.management.search(NAME) == [
         JobStatus(NAME, "100", "kirby", "FAILED", Phase.ENDED, 65, (), 3)
     ]
+
+
+def leave_folder(server: SshServer, user: str, job_id: str, record: str = "") -> None:
+    """Let a user have the control folder of a job."""
+    folder = server.home(user) / ".jarvice" / "control" / NAME
+    folder.mkdir(parents=True)
+    (folder / "jobid").write_text(f"{job_id}\n")
+    if record:
+        (folder / "exit").write_text(record)
+
+
+@pytest.mark.parametrize("refused", ["anna", "zelda"])
+def test_one_user_who_cannot_log_in_keeps_nobody_elses_job_from_being_found(
+    settings: Settings, slurm: FakeSlurm, server: SshServer, refused: str
+) -> None:
+    slurm.command("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
+    users = {f"{user}@example.com": Owner(user, KEY) for user in sorted(("kirby", refused))}
+    connector = by_sbatch(settings, UsersMapping(users))
+    with pytest.raises(DownstreamError, match=refused):
+        connector.management.search(NAME)  # it may be this user's
+    leave_folder(server, "kirby", "100", "100 3 1000 1065\n")
+    assert [job.owner for job in connector.management.search(NAME)] == ["kirby"]
+    connector.close()
+
+
+def test_a_live_job_is_never_told_as_killed(
+    connector: Connector, slurm: FakeSlurm, server: SshServer
+) -> None:
+    slurm.command("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
+    leave_folder(server, "kirby", "100")
+    slurm.set_jobs(f"100|kirby|RUNNING|other_{NAME}")
+    assert connector.management.search(NAME) == []
+    assert connector.management.ended([LEFT]).known == []
+    slurm.set_jobs()
+    assert [job.state for job in connector.management.search(NAME)] == ["KILLED"]
+    slurm.command("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    with pytest.raises(Unavailable):
+        connector.management.search(NAME)
+    known, fault = connector.management.ended([LEFT])
+    assert (known, type(fault)) == ([], Unavailable)
+
+
+def test_the_logins_that_a_job_has_not_read_are_removed_as_the_owner(
+    connector: Connector, settings: Settings, server: SshServer
+) -> None:
+    leave_folder(server, "kirby", "100")
+    (control(server) / "secrets").write_text("s|a|b|g\n")
+    connector.management.remove_logins(LEFT)
+    assert [file.name for file in control(server).iterdir()] == ["jobid"]
+    assert server.logins == ["kirby"]
 
 
 def test_a_native_job_is_its_users_whom_the_mapping_has_to_hold(connector: Connector) -> None:

@@ -24,7 +24,16 @@ from pipeline.slurm.commands import (
     ShowJob,
     Squeue,
 )
-from pipeline.slurm.job_files import PIECE_BYTES, Listing, OutputFrom, ReadClaim, ReadRecord, Remove, Tail
+from pipeline.slurm.job_files import (
+    PIECE_BYTES,
+    Listing,
+    OutputFrom,
+    ReadClaim,
+    ReadRecord,
+    Remove,
+    RemoveLogins,
+    Tail,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +47,7 @@ class ManagementByCommands:
     def __init__(self, settings: Settings, host: ClusterHost, files: OwnersFiles) -> None:
         self._host = host
         self._files = files
+        self._logins_in_files = settings.secrets_travel_alone
         self._prefix = settings.job_name_prefix
         self._pvcls_roots = settings.pvcls_roots
         self._output_limit = settings.output_limit
@@ -115,6 +125,12 @@ class ManagementByCommands:
         login, files = self._files.reach(job.owner, job.name)
         self._host.ask(Remove(files, job.job_id), login=login)
 
+    def remove_logins(self, job: JobStatus) -> None:
+        """``rm`` of the file that the submission has put them in, if it does so."""
+        if self._logins_in_files:
+            login, files = self._files.reach(job.owner, job.name)
+            self._host.ask(RemoveLogins(files, job.job_id), login=login)
+
     def listing(self, path: str, details: bool) -> str:
         """find, as the entry user."""
         return self._host.ask(Listing(path, details, self._pvcls_roots))
@@ -150,7 +166,11 @@ class ManagementByCommands:
         return {job_id: job for job_id, job in latest.items() if job.phase is Phase.ENDED}, None
 
     def _from_record(self, job: JobStatus, *, killed_without: bool) -> JobStatus | None:
-        """What the job's own exit record says; None when that settles nothing."""
+        """What the job's own exit record says; None when that settles nothing.
+
+        ``killed_without``: a job that left none was killed, unless slurmctld knows it. That one may
+        have been sent since all jobs were listed, or have the prefix of another portal.
+        """
         owner = job.owner or self._owner_by_files(job)
         if not owner:
             return None
@@ -164,7 +184,8 @@ class ManagementByCommands:
             _log.warning("job %s (%s): %s", job.name, job.job_id, fault)
             return None
         if record is None:
-            return replace(ended, state=states.KILLED) if killed_without else None
+            gone = killed_without and not self._host.ask(ExitCodes([job.job_id]))
+            return replace(ended, state=states.KILLED) if gone else None
         if record.job_id != job.job_id:
             return None
         state = "COMPLETED" if record.code == 0 else "FAILED"
@@ -172,18 +193,31 @@ class ManagementByCommands:
         return replace(ended, state=state, elapsed=record.ended - record.started, exit_code=code)
 
     def _by_claims(self, name: str) -> list[JobStatus]:
-        """The jobs of a name that users have control folders of."""
+        """The jobs of a name that users have control folders of.
+
+        Raises what kept one user's folder from being looked at, when nothing is found in the others.
+        """
         found = []
+        hidden: DownstreamError | None = None
         for user in self._files.users():
-            login, files = self._files.reach(user, name)
             try:
-                job_id = self._host.ask(ReadClaim(files), login=login)
+                found.append(self._by_claim(user, name))
             except NotFound:
                 continue
-            if job_id:
-                claimed = JobStatus(name, job_id, user, "", Phase.ENDED)
-                found.append(self._from_record(claimed, killed_without=True))
-        return [job for job in found if job]
+            except DownstreamError as fault:
+                hidden = fault
+        jobs = [job for job in found if job]
+        if hidden and not jobs:
+            raise hidden
+        return jobs
+
+    def _by_claim(self, user: str, name: str) -> JobStatus | None:
+        """The ended job of a name that this user has a control folder of. Raises NotFound: there is none."""
+        login, files = self._files.reach(user, name)
+        job_id = self._host.ask(ReadClaim(files), login=login)
+        if not job_id:
+            return None
+        return self._from_record(JobStatus(name, job_id, user, "", Phase.ENDED), killed_without=True)
 
     def _owner_by_files(self, job: JobStatus) -> str:
         """The user who has the control folder of a job that was never seen; empty: nobody.

@@ -57,10 +57,16 @@ _ENDING = ("COMPLETING", "STAGE_OUT", "SIGNALING")
 
 _TOO_OLD = "v0.0.38"
 """Has no jobs/state; and its ping, which wants the name of the token's user, would hide that."""
-_UNFIT = (
-    "slurmrestd does not know what managing jobs needs (jobs/state, of Slurm 24.05 and newer), "
-    "or has changed its versions; without JARVICE_SLURM_SERVICE_TOKEN jobs are managed over SSH"
-)
+
+
+class _Unfit(Unavailable):
+    """slurmrestd does not know a path."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "slurmrestd does not know what managing jobs needs (jobs/state, of Slurm 24.05 and newer), "
+            "or has changed its versions; without JARVICE_SLURM_SERVICE_TOKEN jobs are managed over SSH"
+        )
 
 
 class ManagementBySlurmrestd:
@@ -112,7 +118,7 @@ class ManagementBySlurmrestd:
             if int(wanted) not in _JOB_IDS:
                 return []
             command = AccountedJob(wanted)
-        found = (record.status(self._prefix, time.time()) for record in self._ask(command))
+        found = (record.status(self._prefix, time.time()) for record in self._accounted(command))
         latest = {job.job_id: job for job in found if job}  # a requeued job's last run counts
         return [job for job in latest.values() if job.phase is Phase.ENDED]
 
@@ -154,6 +160,9 @@ class ManagementBySlurmrestd:
         """There is no way to files through slurmrestd. Raises OutOfReach."""
         raise OutOfReach("slurmrestd does not remove files")
 
+    def remove_logins(self, job: JobStatus) -> None:
+        """They are inside the batch script."""
+
     def listing(self, path: str, details: bool) -> NoReturn:
         """There is no way to files through slurmrestd. Raises OutOfReach."""
         raise OutOfReach("pvcls: jobs are managed through slurmrestd, which does not show files")
@@ -161,7 +170,7 @@ class ManagementBySlurmrestd:
     def check(self) -> None:
         """Whether slurmctld answers who has this token, and slurmrestd has what polls need."""
         if self._api.version() <= _TOO_OLD:
-            raise Unavailable(_UNFIT)
+            raise _Unfit
         self._ask(Ping())
         self._ask(JobStates(only="1"))
 
@@ -233,6 +242,16 @@ class ManagementBySlurmrestd:
         jobs = (record.status(self._prefix, time.time()) for record in records)
         return [job for job in jobs if job and job.name == name]
 
+    def _accounted(self, command: RestRequest[list[JobRecord]]) -> list[JobRecord]:
+        """Accounting's records; none on a cluster without it, whose slurmrestd has no paths for it."""
+        version = self._api.version()
+        try:
+            return self._ask(command)
+        except _Unfit:
+            if self._api.version() != version:
+                raise
+            return []
+
     def _service(self) -> Owner:
         try:
             return Owner("", token=self._token.current())
@@ -251,7 +270,7 @@ class ManagementBySlurmrestd:
                 f"the user of JARVICE_SLURM_SERVICE_TOKEN may not do this: {fault.message}"
             ) from None
         except NoSuchPath:
-            raise Unavailable(_UNFIT) from None
+            raise _Unfit from None
         except AnswerLost as lost:
             raise Unavailable(str(lost)) from None
 
