@@ -78,6 +78,16 @@ def test_all_faults_of_the_http_interface_are_told_and_no_mapping_is_asked_for(t
         assert words not in done.stderr
 
 
+def test_tokens_that_others_can_read_are_warned_of(tmp_path: Path) -> None:
+    done = start(
+        tmp_path,
+        JARVICE_SLURM_INTERFACE="http",
+        JARVICE_SLURMRESTD_ADDR="http://mg1",
+        JARVICE_SLURMRESTD_ROUTE="direct",
+    )
+    assert "tokens go to http://mg1 unencrypted" in done.stderr
+
+
 def test_without_any_setting_the_way_to_a_first_try_is_told(tmp_path: Path) -> None:
     done = start(tmp_path)
     assert done.returncode == 2

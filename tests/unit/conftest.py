@@ -1,4 +1,4 @@
-"""Fixtures for tests with an SSH server in this process."""
+"""Fixtures for tests with an SSH server in this process, and for those of the command line."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import paramiko
 import pytest
 
 from pipeline.transport.ssh import Host, Login, SshTransport
+from tests.harness.command_line import CommandLine, behind_ssh, on_this_machine
+from tests.harness.fake_slurm import FakeSlurm
 from tests.harness.keys import private_key_text
 from tests.harness.ssh_server import SshServer, new_host_key
 
@@ -47,3 +49,21 @@ def connect(server: SshServer, tmp_path: Path) -> Iterator[Connect]:
     yield make
     for transport in transports:
         transport.close()
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> FakeSlurm:
+    """Slurm's commands, for the command line."""
+    return FakeSlurm(tmp_path / "slurm")
+
+
+@pytest.fixture
+def command(server: SshServer, slurm: FakeSlurm, tmp_path: Path) -> CommandLine:
+    """The command line against that Slurm, for kirby and mario."""
+    return behind_ssh(tmp_path, server.port, slurm.folder, KEY)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> CommandLine:
+    """The command line with the local connector."""
+    return on_this_machine(tmp_path)

@@ -3,84 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-from base64 import b64encode
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
-from click.testing import CliRunner, Result
 
-from pipeline.cli import main
+from tests.harness.command_line import HELLO, SPEC, CommandLine
 from tests.harness.fake_slurm import FakeSlurm
-from tests.harness.fake_slurmrestd import FakeSlurmrestd, token
 from tests.harness.service import free_port
 from tests.harness.ssh_server import SshServer
-from tests.harness.waiting import eventually
-from tests.unit.conftest import KEY
-
-SPEC = "name: hello\nuser: kirby\nimage: /images/app.sif\ncommand: [echo]\n"
-HELLO = "jarvice_:hello"
-
-
-class CommandLine:
-    """The command in a folder with ``hello.yaml``, with settings and nothing else in its environment."""
-
-    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
-        self.folder = folder
-        self.settings = {
-            "JARVICE_DOWNSTREAM_STATE_DIR": str(folder / "state"),
-            "JARVICE_DOWNSTREAM_POLL_INTERVAL": "0.1",
-            **settings,
-        }
-        self.file = folder / "hello.yaml"
-        self.file.write_text(SPEC)
-
-    def __call__(self, *words: object, **settings: str) -> Result:
-        environment = {**dict.fromkeys(os.environ), **self.settings, **settings}
-        environment["PATH"] = settings.get("PATH", os.environ["PATH"])
-        return CliRunner().invoke(
-            main, [str(word) for word in words], env=environment, catch_exceptions=False
-        )
-
-    def start(self, *words: object) -> subprocess.Popen[str]:
-        """The command as a process of its own, for signals."""
-        program = Path(sys.executable).with_name("jarvice-downstream")
-        return subprocess.Popen(
-            [str(program), *map(str, words)], env={**self.settings, "PATH": os.environ["PATH"]},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-
-@pytest.fixture
-def slurm(tmp_path: Path) -> FakeSlurm:
-    return FakeSlurm(tmp_path / "slurm")
-
-
-@pytest.fixture
-def command(server: SshServer, slurm: FakeSlurm, tmp_path: Path) -> CommandLine:
-    """With kirby and mario in the users id mapping."""
-    entries = [
-        {"user": user, "jarvice_user": user, "mail": f"{user}@example.com", "mapped_user": user,
-         "ssh_private_key_b64": b64encode(KEY.encode()).decode()}
-        for user in ("kirby", "mario")
-    ]  # fmt: skip
-    mapping = tmp_path / "mapping.yaml"
-    mapping.write_text(yaml.safe_dump({"users_id_mapping": entries}))
-    return CommandLine(
-        tmp_path,
-        {
-            "JARVICE_SLURM_CLUSTER_ADDR": "127.0.0.1",
-            "JARVICE_SLURM_CLUSTER_PORT": str(server.port),
-            "JARVICE_SLURM_SSH_PKEY": KEY,
-            "JARVICE_SLURM_BIN_DIR": str(slurm.folder),
-            "JARVICE_USERS_ID_MAPPING": str(mapping),
-        },
-    )
 
 
 def goes_through(slurm: FakeSlurm, *states: str) -> None:
@@ -125,7 +55,7 @@ def test_name_and_hold_can_come_from_the_command_line(command: CommandLine, slur
     assert "#SBATCH --hold\n" in script
     done = command("submit", "--name", "1st", command.file)
     assert done.exit_code == 2
-    assert done.stderr.startswith(f"error: {command.file}: name: '1st' is not a name")
+    assert done.stderr.startswith("error: --name: '1st' is not a name"), "the file is not to blame"
 
 
 @pytest.mark.parametrize(
@@ -133,10 +63,6 @@ def test_name_and_hold_can_come_from_the_command_line(command: CommandLine, slur
     [
         (SPEC + "walltme: '00:10:00'\n", "line 5: walltme: is not a field; did you mean walltime?"),
         ("name: [", "is neither YAML nor JSON: line 1, column 8: "),
-        (
-            SPEC.replace("kirby", "bowser"),
-            "the cluster's user 'bowser' is not in the users id mapping, so no job",
-        ),
         ("hpc_script: {}\n", "is a form of the upstream, and no native job spec"),
         (SPEC.replace("user: kirby\n", ""), "user is missing"),
     ],
@@ -151,10 +77,18 @@ def test_what_the_caller_has_to_change_is_told_with_the_file_and_nothing_is_sent
     assert slurm.calls("sbatch") == []
 
 
-def test_a_file_that_is_not_there_is_told(command: CommandLine) -> None:
-    done = command("submit", "none.yaml")
+def test_a_user_whose_jobs_cannot_be_sent_is_told(command: CommandLine, slurm: FakeSlurm) -> None:
+    command.file.write_text(SPEC.replace("kirby", "bowser"))
+    done = command("submit", command.file)
     assert done.exit_code == 2
-    assert "none.yaml" in done.stderr
+    assert done.stderr.startswith("error: the cluster's user 'bowser' is not in the users id mapping, so no")
+    assert slurm.calls("sbatch") == []
+
+
+@pytest.mark.parametrize(("name", "told"), [("none", "No such file or directory"), (".", "Is a directory")])
+def test_a_file_that_cannot_be_read_is_told(command: CommandLine, name: str, told: str) -> None:
+    done = command("submit", name)
+    assert (done.exit_code, done.stderr) == (2, f"error: {name}: cannot be read: {told}\n")
 
 
 def test_a_refusal_is_told_in_slurms_words(command: CommandLine, slurm: FakeSlurm) -> None:
@@ -180,6 +114,34 @@ def test_settings_that_do_not_allow_it_are_told_all_at_once(command: CommandLine
     assert done.exit_code == 2
     assert "JARVICE_SLURM_CLUSTER_ADDR is missing" in done.stderr
     assert "none.yaml: cannot be read" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "helps"),
+    [(["submit", "--wait"], True), (["submit"], False), (["status"], False), (["cancel"], False)],
+)
+def test_the_local_connector_is_advised_where_it_can_do_this(
+    command: CommandLine, words: list[str], helps: bool
+) -> None:
+    done = command(*words, command.file, JARVICE_SLURM_CLUSTER_ADDR="")
+    assert done.exit_code == 2
+    assert ("JARVICE_BAREMETAL_CONNECTOR=local" in done.stderr) is helps
+
+
+@pytest.mark.parametrize("words", [("status",), ("logs", "hello"), ("cancel", "hello")])
+def test_a_fault_in_a_sites_template_stops_submissions_only(
+    command: CommandLine, slurm: FakeSlurm, output: Path, words: tuple[str, ...]
+) -> None:
+    (command.folder / "sbatch").mkdir()
+    (command.folder / "sbatch" / "job.sh.j2").write_text("{% if %}")
+    templates = {"JARVICE_DOWNSTREAM_TEMPLATES": str(command.folder)}
+    done = command("submit", command.file, **templates)
+    assert done.exit_code == 2
+    assert "job.sh.j2" in done.stderr
+    output.touch()
+    slurm.set_jobs(f"100|kirby|RUNNING|{HELLO}")
+    done = command(*words, **templates)
+    assert (done.exit_code, done.stderr) == (0, "")
 
 
 # ---- submit --wait ----
@@ -215,22 +177,6 @@ def test_who_waits_again_for_a_job_that_slurm_has_forgotten_gets_its_end(
     slurm.command("sacct", f"echo '100|kirby|FAILED|00:00:05|n1|0:9|{HELLO}'")
     done = command("submit", "--wait", command.file)
     assert (done.exit_code, done.stdout) == (137, "hello was submitted before, as job 100\n")
-
-
-@pytest.mark.parametrize("words", [("submit", "--wait", "hello.yaml"), ("logs", "--follow", "hello")])
-def test_ctrl_c_leaves_the_job_alone_and_says_so(
-    command: CommandLine, slurm: FakeSlurm, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(command.folder)
-    slurm.set_jobs(f"100|kirby|RUNNING|{HELLO}")
-    slurm.command("sbatch", "cat >/dev/null; echo 100")
-    process = command.start(*words)
-    eventually(lambda: len(slurm.calls("squeue")) > 2, what="a few polls")
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert told.splitlines()[-1] == "interrupted: hello (job 100) is left as it is; `cancel` ends it"
-    assert slurm.calls("scancel") == []
 
 
 # ---- status ----
@@ -275,7 +221,7 @@ def test_the_status_of_some(command: CommandLine, slurm: FakeSlurm) -> None:
 
 @pytest.fixture
 def output(server: SshServer) -> Path:
-    file = server.home("kirby") / ".jarvice" / "hello.out"
+    file = server.home("kirby") / ".jarvice" / "kirby+hello.out"
     file.parent.mkdir()
     return file
 
@@ -343,106 +289,27 @@ def test_what_slurm_does_not_allow_is_told(command: CommandLine, slurm: FakeSlur
     assert "error: b is RUNNING: it does not wait" in done.stderr
 
 
-# ---- through slurmrestd ----
-
-
-@pytest.fixture
-def rest() -> Iterator[FakeSlurmrestd]:
-    fake = FakeSlurmrestd()
-    yield fake
-    fake.stop()
-
-
-@pytest.fixture
-def by_rest(rest: FakeSlurmrestd, tmp_path: Path) -> Callable[..., Result]:
-    return CommandLine(
-        tmp_path,
-        {
-            "JARVICE_SLURM_INTERFACE": "http",
-            "JARVICE_SLURMRESTD_ADDR": "http://127.0.0.1",
-            "JARVICE_SLURMRESTD_PORT": str(rest.port),
-            "JARVICE_SLURMRESTD_ROUTE": "direct",
-            "JARVICE_SLURM_SERVICE_TOKEN": token("jarvice"),
-            "JARVICE_SLURM_USER_HOME": "/home/%u",
-        },
+def test_a_script_gets_json_of_what_was_done(command: CommandLine, slurm: FakeSlurm) -> None:
+    slurm.set_jobs(
+        f"100|kirby|RUNNING|{HELLO}", "101|mario|FAILED|jarvice_:b", "102|mario|PENDING|jarvice_:c"
     )
-
-
-def test_through_slurmrestd_a_job_is_sent_with_the_users_own_token(
-    by_rest: Callable[..., Result], rest: FakeSlurmrestd, tmp_path: Path
-) -> None:
-    mine = token("kirby")
-    done = by_rest("submit", tmp_path / "hello.yaml", SLURM_JWT=mine)
-    assert (done.exit_code, done.stdout) == (0, "hello is submitted, as job 100\n"), done.stderr
-    [sent] = rest.calls("POST job/submit")
-    assert (sent.user, sent.document["job"]["name"]) == ("kirby", HELLO)
-    assert by_rest("submit", tmp_path / "hello.yaml", SLURM_JWT=mine).stdout.startswith(
-        "hello was submitted before"
+    hello, b, c = (
+        {"name": name, "job_id": job_id, "user": user}
+        for name, job_id, user in (("hello", "100", "kirby"), ("b", "101", "mario"), ("c", "102", "mario"))
     )
-    rest.jobs[100].state, rest.jobs[100].exit_code = ["FAILED"], 3
-    assert by_rest("submit", "--wait", tmp_path / "hello.yaml", SLURM_JWT=mine).exit_code == 3
-    [hello] = json.loads(by_rest("status", "hello", "--json").stdout)
-    assert (hello["user"], hello["exit_code"]) == ("kirby", 3)
-    assert "slurmrestd" in by_rest("logs", "hello").stderr
-
-
-@pytest.mark.parametrize(
-    ("mine", "told"),
-    [
-        ("", "SLURM_JWT is not set: through slurmrestd a job is sent with its user's own token; `export $("),
-        (token("mario"), "SLURM_JWT is a token of mario, and the job's user is kirby"),
-        ("nonsense", "SLURM_JWT: is not a JSON Web Token"),
-    ],
-)
-def test_without_the_users_own_token_nothing_is_sent(
-    by_rest: Callable[..., Result], rest: FakeSlurmrestd, tmp_path: Path, mine: str, told: str
-) -> None:
-    done = by_rest("submit", tmp_path / "hello.yaml", SLURM_JWT=mine)
-    assert done.exit_code == 2
-    assert done.stderr.startswith(f"error: {tmp_path / 'hello.yaml'}: {told}")
-    assert rest.calls("POST") == []
-
-
-# ---- the local connector ----
-
-APPTAINER = r"""#!/bin/bash
-# Runs the command here: no container, but what a container gets.
-while [ "$1" != exec ]; do shift; done
-shift
-while [[ $1 == --* ]]; do case $1 in --bind | --overlay | --pwd) shift 2 ;; *) shift ;; esac; done
-exec "${@:2}"
-"""
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> CommandLine:
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "apptainer").write_text(APPTAINER)
-    (tmp_path / "bin" / "apptainer").chmod(0o755)
-    command = CommandLine(tmp_path, {"JARVICE_BAREMETAL_CONNECTOR": "local"})
-    command.file.write_text(SPEC.replace("/images/app.sif", str(command.file)) + "overlay_mb: 0\n")
-    return command
-
-
-@pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137)])
-def test_the_local_connector_runs_a_job_for_as_long_as_the_command(
-    local: CommandLine, script: str, code: int
-) -> None:
-    text = local.file.read_text().replace("[echo]", json.dumps(["sh", "-c", f"echo it ran; {script}"]))
-    local.file.write_text(text)
-    path = f"{local.folder / 'bin'}:{os.environ['PATH']}"
-    done = local("submit", "--wait", local.file, PATH=path)
-    assert done.exit_code == code, done.stderr
-    assert (local.folder / "state/local/.jarvice/hello.out").read_text().startswith("it ran\n")
-    assert local("submit", "--wait", local.file, PATH=path).stdout.startswith("hello is submitted, as job ")
-
-
-@pytest.mark.parametrize("words", [("submit", "hello.yaml"), ("status",), ("logs", "x"), ("cancel", "x")])
-def test_what_would_need_another_process_is_refused_with_the_local_connector(
-    local: CommandLine, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(local.folder)
-    done = local(*words)
-    assert done.exit_code == 2
-    assert "use submit --wait" in done.stderr
-    assert not (local.folder / "state").exists()
+    done = command("cancel", "--json", "hello", "none", "b")
+    assert (done.exit_code, done.stderr) == (2, "error: there is no native job none\n")
+    assert json.loads(done.stdout) == [
+        {**hello, "cancelled": True, "state": "RUNNING"},
+        {**b, "cancelled": False, "state": "FAILED"},
+    ]
+    done = command("release", "--json", "hello", "c")
+    assert (done.exit_code, done.stderr) == (2, "error: hello is RUNNING: it does not wait\n")
+    assert json.loads(done.stdout) == [
+        {**hello, "released": False, "state": "RUNNING"},
+        {**c, "released": True, "state": "PENDING"},
+    ]
+    slurm.command("scancel", "echo 'scancel: error: Access/permission denied' >&2; exit 1")
+    done = command("cancel", "--json", "hello")
+    assert done.exit_code == 1
+    assert [job["cancelled"] for job in json.loads(done.stdout)] == [False]
