@@ -18,6 +18,7 @@ The doors decide how an error is shown; the tree decides what it means::
     |   `-- PartitionRefused           the partition or one of its limits
     |-- Nonsense                502    the cluster answered what cannot be read
     |-- Unavailable             503    cannot be reached or known now; worth trying again
+    |   `-- InDoubt                    a job was sent, and whether it arrived is not known yet
     |-- TemplateFault           500    a template cannot be rendered; names the file and line
     `-- SettingsFault                  the service cannot start; lists every fault
 """
@@ -143,6 +144,10 @@ class Unavailable(DownstreamError):
 
     status = 503
     worth_trying_again = True
+
+
+class InDoubt(Unavailable):
+    """A job was sent, and whether it was accepted is not known yet; who has sent it can find out."""
 
 
 class TemplateFault(DownstreamError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipeline.connectors.protocol import Connector, Management
-from pipeline.errors import DownstreamError, InvalidRequest, NotFound, Unavailable
+from pipeline.errors import DownstreamError, InDoubt, InvalidRequest, NotFound, Unavailable
 from pipeline.job import JobRef, JobStatus, Phase, Piece
 from pipeline.prepare import Preparer
 from pipeline.settings import Settings
 from pipeline.tracker import Tracker
 
+_log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 
 Told = Callable[[DownstreamError], None]
@@ -66,13 +68,17 @@ class NativeJobs:
             clock=clock,
         )
 
-    def submit(self, spec: Mapping[str, Any], token: str = "") -> Submitted:
-        """Check a job, render it, send it as its user, whose own token it takes where there is one."""
+    def submit(self, spec: Mapping[str, Any], token: str, told: Told) -> Submitted:
+        """Check a job, render it, send it as its user, whose own token it takes where there is one.
+
+        Where it is not known whether the job has arrived, that is settled here, if it takes some minutes: no
+        other process knows that there is something to settle.
+        """
         preparer = Preparer(self._settings)  # here: faults in a site's templates stop nothing else
         job = preparer.check_spec(spec)
         batch = preparer.render(job)
         owner = self._submission.owner_named(job.user, token)
-        sent = self._submission.submit(batch, owner)
+        sent = self._patiently(lambda: self._submission.submit(batch, owner), told, only_after=InDoubt)
         if sent.is_new:
             self._tracker.submitted(JobStatus(job.name, sent.job_id, owner.user, "PENDING", Phase.QUEUED))
         return Submitted(JobRef(job.name, job.number, sent.job_id), owner.user, sent.is_new)
@@ -148,6 +154,8 @@ class NativeJobs:
         if job.phase is Phase.ENDED:
             return False
         self._management.terminate(job.job_id)
+        if job.phase is Phase.QUEUED:  # else it has read and removed them itself
+            self._remove_logins(job)
         return True
 
     def release(self, job: JobStatus) -> None:
@@ -175,14 +183,27 @@ class NativeJobs:
         [job] = self._with_exit_codes([self._tracker.find(ref)])
         return job
 
-    def _patiently(self, ask: Callable[[], _Answer], told: Told) -> _Answer:
-        """The answer, asked for again while the cluster does not give it, for some minutes."""
+    def _remove_logins(self, job: JobStatus) -> None:
+        try:
+            self._management.remove_logins(job)
+        except DownstreamError as fault:
+            _log.warning("%s is cancelled; its registry logins are still on the cluster: %s", job.name, fault)
+
+    def _patiently(
+        self, ask: Callable[[], _Answer], told: Told, only_after: type[Unavailable] = Unavailable
+    ) -> _Answer:
+        """The answer, asked for again while the cluster does not give it, for some minutes.
+
+        A first fault that is not of the kind ``only_after`` is raised at once.
+        """
         since: float | None = None
         while True:
             try:
                 return ask()
             except Unavailable as fault:
                 if since is None:
+                    if not isinstance(fault, only_after):
+                        raise
                     since = self._clock()
                     told(fault)
                 elif self._clock() - since > _PATIENCE:

@@ -51,7 +51,7 @@ def submit(file: Path, name: str | None, held: bool, wait: bool, as_json: bool) 
         document = document.with_options(held=True)
     with _native_jobs(alone=wait, held=document.is_held) as (native, lasts):
         with _naming_the_source(file, document), _telling_of_doubt():
-            sent = native.submit(document.content, os.environ.get(TOKEN_VARIABLE, ""))
+            sent = native.submit(document.content, os.environ.get(TOKEN_VARIABLE, ""), _ask_again)
         facts = facts_of_submission(sent)
         code = 0
         if not as_json:

@@ -116,7 +116,7 @@ def test_a_submission_whose_answer_is_lost_is_found_again(
         lost = service.post("/submit", args)
         assert lost.status_code == 503
         assert f"{url}: " in lost.json()["error"]
-        assert "whether the job was accepted is not known yet, ask again" in lost.json()["error"]
+        assert "whether the job was accepted is not known yet" in lost.json()["error"]
         again = service.submit(args)
     assert cluster.jobs(args["name"]) == [(again.job_id, "kirby")]
     assert sum(path.startswith("POST ") for path in proxy.paths()) == 2

@@ -254,9 +254,46 @@ def test_a_job_that_slurmctld_has_forgotten_is_found_by_name_and_by_id(
     interface_of: Callable[[str], Interface], command: CommandLine, cluster: Cluster
 ) -> None:
     with forgetful(cluster):
-        name = command.submitted("exit 3")
-        eventually(lambda: not cluster.jobs(name), seconds=120, what=f"squeue without {name}")
+        name = command.submitted("echo once; exit 3")
+        forgotten(cluster, name)
         found = command.status(name)
         assert (found["state"], found["exit_code"], found["user"]) == ("FAILED", 3, "kirby")
         assert command.status(found["job_id"]) == found
-        assert command("submit", "--wait", f"{name}.yaml").returncode == 3 or command.interface.name != "cli"
+        done = command("submit", "--wait", f"{name}.yaml")
+        assert done.returncode == 3, done.stderr
+        assert done.stdout == f"{name} was submitted before, as job {found['job_id']}\n"
+        assert command.status(name) == found
+        if command.interface.shows_output:
+            assert command("logs", name).stdout.splitlines().count("once") == 1
+
+
+@also_managed
+def test_a_job_that_was_cancelled_while_it_was_held_is_found_when_slurmctld_has_forgotten_it(
+    command: CommandLine, cluster: Cluster
+) -> None:
+    with forgetful(cluster):
+        name = command.spec("true")
+        assert command("submit", "--held", f"{name}.yaml").returncode == 0
+        assert command("cancel", name).returncode == 0
+        forgotten(cluster, name)
+        found = command.status(name)
+        assert (found["state"], found["phase"], found["exit_code"]) == ("CANCELLED", "ended", None)
+        assert command("submit", f"{name}.yaml").stdout.startswith(f"{name} was submitted before, as job ")
+
+
+@only_cli  # elsewhere the registry logins are inside the batch script
+def test_a_job_that_is_cancelled_before_its_start_leaves_no_registry_login(
+    command: CommandLine, cluster: Cluster
+) -> None:
+    name = command.spec("true")
+    assert command("submit", "--held", f"{name}.yaml").returncode == 0
+    [folder] = (cluster.home("kirby") / ".jarvice/control").glob(f"*{name}")
+    assert {file.name for file in folder.iterdir()} == {"jobid", "secrets"}
+    done = command("cancel", name)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {file.name for file in folder.iterdir()} == {"jobid"}
+
+
+def forgotten(cluster: Cluster, name: str) -> None:
+    """Return when squeue does not know the job any more."""
+    eventually(lambda: not cluster.jobs(name), seconds=120, what=f"squeue without {name}")

@@ -8,9 +8,17 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from pipeline.connectors import Connector
-from pipeline.errors import DownstreamError, InvalidJob, InvalidRequest, NotFound, Unavailable
+from pipeline.errors import (
+    DownstreamError,
+    InDoubt,
+    InvalidJob,
+    InvalidRequest,
+    NotFound,
+    OutOfReach,
+    Unavailable,
+)
 from pipeline.job import JobRef, JobStatus, Phase
-from pipeline.native import NativeJobs
+from pipeline.native import NativeJobs, Submitted
 from pipeline.settings import Settings
 from tests.harness.fake_connector import Clock, FakeConnector
 
@@ -20,6 +28,7 @@ WAITS = JobStatus("hello", "7", "kirby", "PENDING", Phase.QUEUED)
 RUNS = replace(WAITS, state="RUNNING", phase=Phase.RUNNING, nodes=("n1",))
 FAILED = replace(RUNS, state="FAILED", phase=Phase.ENDED)
 DOWN = Unavailable("slurmctld does not answer")
+DOUBT = InDoubt("is it there?")
 
 
 @dataclass
@@ -39,6 +48,9 @@ class Site:
         self.clock.now += seconds
         if self.next:
             self.next.pop(0)()
+
+    def submitted(self, **changes: object) -> Submitted:
+        return self.jobs.submit({**SPEC, **changes}, "the token", self.told.append)
 
     def goes_through(self, *states: JobStatus) -> None:
         """Have the job in the first state, and in the others after a pause each."""
@@ -65,17 +77,40 @@ def site() -> Site:
 
 
 def test_a_spec_is_sent_as_its_user(site: Site) -> None:
-    sent = site.jobs.submit(SPEC, "the token")
+    sent = site.submitted()
     assert (sent.ref, sent.user, sent.is_new) == (REF, "kirby", True)
     assert site.cluster.submitted[0].slurm_name == "jarvice_:hello"
     assert site.jobs.find("hello") == WAITS, "before squeue shows it"
-    assert not site.jobs.submit(SPEC, "the token").is_new
+    assert not site.submitted().is_new
+    assert site.told == []
 
 
 def test_a_spec_with_a_fault_is_not_sent(site: Site) -> None:
     with pytest.raises(InvalidJob, match="nodes"):
-        site.jobs.submit({**SPEC, "nodes": 0})
+        site.submitted(nodes=0)
     assert site.cluster.submitted == []
+
+
+def test_a_submission_in_doubt_is_asked_about_until_it_is_settled_and_that_is_told_once(site: Site) -> None:
+    site.cluster.submission_faults = [DOUBT, DOWN, DOUBT, DOUBT]
+    assert site.submitted().ref == REF
+    assert [str(fault) for fault in site.told] == ["is it there?"]
+    assert site.cluster.submission_faults == []
+
+
+def test_a_doubt_that_lasts_is_told_to_be_settled_by_asking_again(site: Site) -> None:
+    site.cluster.submission_faults = [DOUBT] * 10_000
+    with pytest.raises(InDoubt) as fault:
+        site.submitted()
+    assert fault.value.worth_trying_again
+    assert 600 < site.clock.now - 1000 < 700
+
+
+def test_before_anything_was_sent_nothing_is_asked_again(site: Site) -> None:
+    site.cluster.submission_faults = [DOWN, DOWN]
+    with pytest.raises(Unavailable, match="slurmctld does not answer"):
+        site.submitted()
+    assert (len(site.cluster.submission_faults), site.told) == (1, [])
 
 
 # ---- find ----
@@ -263,6 +298,19 @@ def test_a_job_is_ended_and_an_ended_one_left_as_it_is(site: Site) -> None:
     assert not site.jobs.cancel(FAILED)
     assert site.cluster.terminated == ["7", "7"]
     assert site.cluster.removed == []
+
+
+def test_a_job_that_is_ended_before_it_has_read_its_logins_leaves_none(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    for job in (WAITS, replace(RUNS, job_id="8"), replace(FAILED, job_id="9")):
+        site.jobs.cancel(job)
+    assert site.cluster.removed_logins == ["7"]
+    site.cluster.removal_fault = OutOfReach("the key is not accepted")
+    assert caplog.messages == []
+    assert site.jobs.cancel(WAITS), "it is cancelled all the same"
+    [told] = caplog.messages
+    assert told == "hello is cancelled; its registry logins are still on the cluster: the key is not accepted"
 
 
 def test_a_job_that_waits_is_released(site: Site) -> None:

@@ -16,6 +16,7 @@ from pipeline.connectors.slurm import sent_names
 from pipeline.connectors.slurm.choice import by_slurmrestd
 from pipeline.errors import (
     AccountRefused,
+    InDoubt,
     InvalidJob,
     InvalidRequest,
     NotAllowed,
@@ -24,10 +25,12 @@ from pipeline.errors import (
     Unavailable,
 )
 from pipeline.identity import Owner
+from pipeline.job import Sent
 from pipeline.render import BatchScript, Renderer
 from pipeline.settings import Settings
 from pipeline.settings.token import Token
 from tests.harness.fake_slurmrestd import (
+    FakeJob,
     FakeSlurmrestd,
     cut_off_after,
     cut_off_before,
@@ -290,7 +293,7 @@ def test_a_no_of_22_05_that_may_be_a_slurmctld_that_went_away_is_looked_into(
     submission = connect().submission
     with pytest.raises(NotAuthenticated):
         submission.submit(batch, KIRBY)
-    with pytest.raises(Unavailable, match="may still be under way"):
+    with pytest.raises(InDoubt, match="may still be under way"):
         submission.submit(batch, KIRBY)
     assert submissions(slurm) == 1
 
@@ -310,7 +313,7 @@ def test_a_job_whose_answer_was_lost_is_found_by_its_name(
 ) -> None:
     slurm.faults["POST job/submit"] = [LOST_ANSWERS[how]]
     submission = connect().submission
-    with pytest.raises(Unavailable, match="whether the job was accepted is not known yet, ask again"):
+    with pytest.raises(InDoubt, match=r"whether the job was accepted is not known yet$"):
         submission.submit(batch, KIRBY)
     assert [submission.submit(batch, KIRBY).job_id for _ in range(2)] == ["100", "100"]
     assert submissions(slurm) == 1
@@ -322,7 +325,7 @@ def test_a_request_that_came_to_nothing_is_sent_again_once_that_is_settled(
     slurm.faults["POST job/submit"] = [cut_off_before]
     submission = connect().submission
     for _ in range(3):
-        with pytest.raises(Unavailable, match="ask again"):
+        with pytest.raises(InDoubt):
             submission.submit(batch, KIRBY)
     assert submissions(slurm) == 1
     monkeypatch.setattr(sent_names, "SETTLED_AFTER", 0)
@@ -351,6 +354,56 @@ def test_a_restarted_service_finds_what_its_predecessor_sent(
     assert connect().submission.submit(batch, KIRBY).job_id == "100"
     assert connect().submission.submit(batch, KIRBY).job_id == "100"
     assert submissions(slurm) == 1
+
+
+NATIVE = Settings().for_native_jobs().job_name_prefix
+
+
+def ended(slurm: FakeSlurmrestd, job_id: int, user: str = "kirby") -> None:
+    """Have a native job that slurmctld has forgotten."""
+    slurm.accounting.append(FakeJob(job_id, f"{NATIVE}{NAME}", user, ["COMPLETED"]))
+
+
+def test_the_name_of_a_native_job_that_only_accounting_knows_is_not_sent_again(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    ended(slurm, 7, "mario")
+    ended(slurm, 8)
+    ended(slurm, 9)  # it has run in vain: the first one had the name
+    submission = connect(job_name_prefix=NATIVE).submission
+    assert [submission.submit(batch, KIRBY) for _ in range(2)] == [Sent("8", is_new=False)] * 2
+    assert submissions(slurm) == 0
+    slurm.accounting.clear()
+    ended(slurm, 7, "mario")
+    assert connect(job_name_prefix=NATIVE).submission.submit(batch, KIRBY) == Sent("100")
+
+
+def test_the_portals_names_are_not_looked_for_in_accounting(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    connect().submission.submit(batch, KIRBY)
+    assert slurm.calls("GET slurmdb") == []
+
+
+def test_while_accounting_does_not_answer_a_native_job_is_not_sent(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    away = error(7000, "Unable to connect to database", 503)
+    slurm.faults["GET slurmdb/jobs"] = [instead(away.status, away.body)]
+    submission = connect(job_name_prefix=NATIVE).submission
+    with pytest.raises(Unavailable, match="Unable to connect to database"):
+        submission.submit(batch, KIRBY)
+    assert submissions(slurm) == 0
+    assert submission.submit(batch, KIRBY) == Sent("100")
+
+
+def test_on_a_cluster_without_accounting_native_jobs_are_sent(
+    connect: Connect, slurm: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    slurm.faults["GET slurmdb/jobs"] = [instead(404, "Unable find requested URL.")] * 2
+    connector = connect(job_name_prefix=NATIVE)
+    assert connector.management.search(NAME) == []
+    assert connector.submission.submit(batch, KIRBY) == Sent("100")
 
 
 def test_a_job_that_this_version_has_no_field_for_is_not_sent(

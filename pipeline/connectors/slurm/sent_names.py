@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.errors import Unavailable
+from pipeline.errors import InDoubt
 from pipeline.job import JobStatus, Phase
 from pipeline.turns import OneForAll, Turns
 
@@ -60,7 +60,7 @@ class SentNames:
         """Have this name for oneself; gives the id of its job when there is one already.
 
         Raises:
-            Unavailable: a request with this name was cut off, and what became of it is not known yet.
+            InDoubt: a request with this name was cut off, and what became of it is not known yet.
         """
         with self._turns.of((owner, name)):
             yield self._id_of((owner, name))
@@ -121,9 +121,9 @@ class SentNames:
             if since is not None and self._looked - since >= SETTLED_AFTER:
                 del self._cut_off[key]
                 return None
-        raise Unavailable(
+        raise InDoubt(
             "an earlier request of this name was cut off and may still be under way; "
-            f"it is settled {SETTLED_AFTER} s after slurmrestd answers again, ask again"
+            f"it is settled {SETTLED_AFTER} s after slurmrestd answers again"
         )
 
     def _remember(self, key: _Key, job_id: str) -> None:

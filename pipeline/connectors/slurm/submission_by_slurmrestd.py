@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pipeline.connectors.slurm.homes import Homes
 from pipeline.connectors.slurm.sent_names import SentNames
 from pipeline.connectors.slurm.slurmrestd import Slurmrestd
-from pipeline.errors import DownstreamError, NotAllowed, NotAuthenticated, Unavailable
+from pipeline.errors import DownstreamError, InDoubt, NotAllowed, NotAuthenticated, Unavailable
 from pipeline.identity import TOKEN_VARIABLE, Owner, expired_since, owner_by_token
 from pipeline.job import JobStatus, Sent
 from pipeline.render import BatchScript, PayloadRenderer
@@ -29,13 +29,18 @@ class SubmissionBySlurmrestd:
         *,
         user_claims: Sequence[str],
         jobs: Callable[[], list[JobStatus]],
+        ended: Callable[[str], list[JobStatus]],
     ) -> None:
-        """``jobs`` gives every job that Slurm knows, for names that were sent before."""
+        """For names that were sent before.
+
+        ``jobs`` gives every job that slurmctld knows, ``ended`` those of a name that it has forgotten.
+        """
         self._api = api
         self._payloads = payloads
         self._homes = homes
         self._user_claims = user_claims
         self._names = SentNames(jobs, api.check)
+        self._ended = ended
 
     def owner_of(self, bearer: str) -> Owner:
         """The user that the token names; slurmrestd decides whether to believe it."""
@@ -56,6 +61,7 @@ class SubmissionBySlurmrestd:
     def submit(self, batch: BatchScript, owner: Owner) -> Sent:
         """``POST job/submit`` with the owner's token; see ``SentNames`` for why it happens once."""
         with self._names.turn(owner.user, batch.name) as earlier:
+            earlier = earlier or self._ended_before(owner.user, batch.name)
             if earlier:
                 return Sent(earlier, is_new=False)
             job_id = self._send(batch, owner)
@@ -69,6 +75,10 @@ class SubmissionBySlurmrestd:
     def close(self) -> None:
         """Close the connections to slurmrestd."""
         self._api.close()
+
+    def _ended_before(self, user: str, name: str) -> str | None:
+        """The user's job of this name that has ended; of several the first one, which was let run."""
+        return next((job.job_id for job in self._ended(name) if job.owner == user), None)
 
     def _send(self, batch: BatchScript, owner: Owner) -> str:
         try:
@@ -87,9 +97,7 @@ class SubmissionBySlurmrestd:
             return self._api.ask(SubmitJob(payload.body()), owner, version)
         except (AnswerLost, Unsettled) as unknown:
             self._names.cut_off(owner.user, batch.name)
-            raise Unavailable(
-                f"{unknown}; whether the job was accepted is not known yet, ask again"
-            ) from None
+            raise InDoubt(f"{unknown}; whether the job was accepted is not known yet") from None
         except NotAuthenticated as fault:
             expiry = _expiry(owner.token)
             if isinstance(fault, ZeroBytes) and not expiry:
