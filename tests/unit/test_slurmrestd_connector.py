@@ -16,6 +16,7 @@ from pipeline.connectors.slurm import sent_names
 from pipeline.connectors.slurm.choice import by_slurmrestd
 from pipeline.errors import (
     AccountRefused,
+    DownstreamError,
     InDoubt,
     InvalidJob,
     InvalidRequest,
@@ -26,6 +27,7 @@ from pipeline.errors import (
 )
 from pipeline.identity import Owner
 from pipeline.job import Sent
+from pipeline.native import NativeJobs
 from pipeline.render import BatchScript, Renderer
 from pipeline.settings import Settings
 from pipeline.settings.token import Token
@@ -376,6 +378,20 @@ def test_the_name_of_a_native_job_that_only_accounting_knows_is_not_sent_again(
     slurm.accounting.clear()
     ended(slurm, 7, "mario")
     assert connect(job_name_prefix=NATIVE).submission.submit(batch, KIRBY) == Sent("100")
+
+
+def test_who_submits_a_native_job_settles_what_became_of_a_lost_answer(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    slurm.faults["POST job/submit"] = [cut_off_after]
+    slurm.faults["GET jobs/state"] = [lambda do: do(), cut_off_before, cut_off_before, cut_off_before]
+    told: list[DownstreamError] = []
+    jobs = NativeJobs(Settings(poll_interval=0.1), connect(job_name_prefix=NATIVE))
+    spec = {"name": "hello", "user": "kirby", "image": "/images/app.sif", "command": ["echo"]}
+    assert jobs.submit(spec, KIRBY.token, told.append).ref.job_id == "100"
+    assert submissions(slurm) == 1
+    [doubt] = told
+    assert str(doubt).endswith("; whether the job was accepted is not known yet")
 
 
 def test_the_portals_names_are_not_looked_for_in_accounting(
