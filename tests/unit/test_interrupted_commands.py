@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli.start import ending_on_signals
 from tests.harness.command_line import HELLO, CommandLine
 from tests.harness.fake_slurm import FakeSlurm
 from tests.harness.waiting import eventually
@@ -105,6 +106,17 @@ def test_a_terminal_that_is_closed_sends_more_than_one_signal(local: CommandLine
     process.communicate(timeout=20)
     assert process.returncode == 130
     eventually(lambda: not running(), what="the job's end, by force")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_was_ignored_stays_so_as_after_nohup(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with ending_on_signals(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 def _local_job(local: CommandLine, first: str = "") -> tuple[subprocess.Popen[str], Callable[[], bool]]:
