@@ -229,7 +229,7 @@ def test_a_command_or_a_script_there_must_be(command: object) -> None:
         ({"gpus": -1}, "gpus: -1 is not 0 or more"),
         ({"memory_gb": "8G"}, "memory_gb: '8G' is not of type integer"),
         ({"architecture": "../x"}, "architecture: '../x' is not an architecture such as x86_64"),
-        ({"walltime": 37800}, 'walltime: 37800 is not a text of the form "HH:MM:SS", in quotes'),
+        ({"walltime": 37800}, "walltime: 37800 is not of the form HH:MM:SS, such as 36:00:00"),
         ({"walltime": "90"}, "walltime: '90' is not "),
         ({"walltime": "00:60:00"}, "walltime: '00:60:00' is not "),
         ({"walltime": "00:00:00"}, "walltime: '00:00:00' is not "),
@@ -285,14 +285,6 @@ def test_a_command_or_a_script_there_must_be(command: object) -> None:
 )  # fmt: skip
 def test_a_wrong_field_is_named(fields: dict[str, Any], message: str) -> None:
     assert refused(**fields).startswith(message)
-
-
-def test_a_walltime_without_quotes_is_a_number_to_yaml() -> None:
-    spec = yaml.safe_load("{name: a, user: b, image: c, command: [d], walltime: 10:30:00}")
-    with pytest.raises(
-        InvalidJob, match=r'^walltime: 37800 is not a text of the form "HH:MM:SS", in quotes$'
-    ):
-        intake.read_spec(spec, Settings(), NO_LOGINS)
 
 
 def test_the_sites_own_overlay_may_be_too_small() -> None:
