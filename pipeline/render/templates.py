@@ -16,6 +16,7 @@ from jinja2 import (
     FileSystemLoader,
     PrefixLoader,
     StrictUndefined,
+    TemplateNotFound,
     TemplateSyntaxError,
     nodes,
 )
@@ -65,7 +66,8 @@ def at_fault(template: str, job: str, secrets: Iterable[str]) -> Iterator[None]:
     except DownstreamError as fault:
         raise fault.about(job) from fault.__cause__
     except Exception as fault:  # a template is a program and can fail in any way
-        raise TemplateFault(mask(f"template {_place(fault, template)}: {fault}", secrets), job=job) from fault
+        said = f"there is no template {fault.name}" if isinstance(fault, TemplateNotFound) else str(fault)
+        raise TemplateFault(mask(f"template {_place(fault, template)}: {said}", secrets), job=job) from fault
 
 
 def _place(fault: Exception, template: str) -> str:

@@ -8,14 +8,21 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import SettingsFault, TemplateFault
+from pipeline.job import Credentials, Image
 from pipeline.render import Renderer
 from pipeline.settings import Settings
 from pipeline.shipped import folder
 from tests.harness.bash import Sandbox
-from tests.harness.jobs import NAME, job
+from tests.harness.jobs import NAME, job, native_job
 
 EXTENDS = '{% extends "shipped/sbatch/job.sh.j2" %}\n'
 SHIPPED = (folder("templates") / "sbatch" / "job.sh.j2").read_text(encoding="utf-8")
+
+OF_CONTAINERS = [
+    (file.name, block)
+    for file in sorted((folder("templates") / "singularity").glob("*.sh.j2"))
+    for block in re.findall(r"{% block (\w+) %}", file.read_text(encoding="utf-8"))
+]
 
 
 def with_site(tmp_path: Path, **templates: str) -> str:
@@ -38,6 +45,22 @@ def test_each_block_can_be_replaced_or_added_to(tmp_path: Path, block: str) -> N
     assert "# ours\n" in replaced
     assert replaced != shipped
     assert added.replace("# ours\n", "").replace("# too\n", "") == shipped
+
+
+@pytest.mark.parametrize(("template", "block"), OF_CONTAINERS)
+def test_each_block_of_containers_can_be_replaced_or_added_to(
+    tmp_path: Path, template: str, block: str
+) -> None:
+    asked = native_job(image=Image("registry.example.com/group/app:1", Credentials("robot", "hunter2")))
+    shipped = Renderer(Settings()).batch_script(asked).text
+    site = tmp_path / "singularity" / template
+    site.parent.mkdir()
+    extends = f'{{% extends "shipped/singularity/{template}" %}}\n'
+    for body, ours in (("# ours\n", False), ("# ours\n{{ super() }}", True)):
+        site.write_text(f"{extends}{{% block {block} %}}{body}{{% endblock %}}")
+        text = Renderer(Settings(templates_dir=tmp_path)).batch_script(asked).text
+        assert "# ours\n" in text
+        assert (text.replace("# ours\n", "") == shipped) is ours
 
 
 def test_a_block_sees_the_same_variables(tmp_path: Path) -> None:
@@ -72,7 +95,7 @@ def test_what_the_site_does_not_have_is_the_shipped_one(tmp_path: Path) -> None:
     [
         ("{{ nope }}", "'nope' is undefined"),
         (EXTENDS + "{% block launch %}{{ parameter.x }}{% endblock %}", "'parameter' is undefined"),
-        ('{% include "not/there.j2" %}', "not/there.j2"),
+        ('{% include "not/there.j2" %}', "there is no template not/there.j2"),
         ("{{ directives }}", "is not one word"),
         ("{{ 'x' | directive('a\\nb') }}", "--x holds a control character"),
         ("{{ name | no_such_filter }}", "no_such_filter"),
