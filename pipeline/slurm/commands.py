@@ -277,6 +277,7 @@ def _status(
 ) -> JobStatus:
     word = states.read_state(state)
     try:
+        hosts = hostlist.expand(nodes)
         return JobStatus(
             name=name,
             job_id=job_id,
@@ -284,8 +285,10 @@ def _status(
             state=word,
             phase=states.phase(word),
             elapsed=states.read_seconds(elapsed),
-            nodes=hostlist.expand(nodes),
-            exit_code=states.exit_code(word, *states.read_exit_code(code)),
+            nodes=hosts,
+            exit_code=None
+            if states.was_refused(word, hosts)
+            else states.exit_code(word, *states.read_exit_code(code)),
         )
     except ValueError as broken:
         raise Nonsense(f"Slurm: cannot read what it says of job {job_id}: {broken}") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipeline.job import Phase
 
 KILLED = "KILLED"
@@ -57,6 +59,11 @@ def exit_status(state: str) -> int:
 def may_have_exit_code(state: str) -> bool:
     """Whether a job in this state has come to its own end."""
     return state in _OWN_ENDS
+
+
+def was_refused(state: str, nodes: Sequence[str]) -> bool:
+    """Whether it is no job, but what slurmctld keeps of one that it did not take: it failed on no node."""
+    return state == "FAILED" and not nodes
 
 
 def exit_code(state: str, code: int = 0, signal: int = 0) -> int | None:

@@ -64,7 +64,7 @@ class CommandLine:
 
     def spec(self, script: str, **more: Any) -> str:
         """Write a spec of the busybox image; gives the job's name, whose file is ``<name>.yaml``."""
-        name = f"line-{secrets.token_hex(4)}"
+        name = more.pop("name", f"line-{secrets.token_hex(4)}")
         spec = {
             "name": name, "user": "kirby", "image": "head:5443/nintendo/busybox:1", "credentials": "lab",
             "overlay_mb": 0, "walltime": "00:10:00", "script": script, **more,
@@ -225,13 +225,21 @@ def test_a_token_is_its_users_only(command: CommandLine, cluster: Cluster) -> No
 
 
 @also_managed
-def test_what_slurm_refuses_is_told_and_can_be_submitted_again(command: CommandLine) -> None:
-    name = command.spec("true", partition="none")
+@pytest.mark.parametrize(
+    ("wrong", "said"), [({"partition": "none"}, "partition"), ({"nodes": 99}, "node configuration")]
+)
+def test_what_slurm_refuses_is_told_and_can_be_submitted_again(
+    command: CommandLine, wrong: dict[str, Any], said: str
+) -> None:
+    """Of a job that asks for too much slurmctld keeps a record all the same."""
+    name = command.spec("true", **wrong)
     done = command("submit", f"{name}.yaml")
-    assert (done.returncode, "partition" in done.stderr) == (1, True), done.stderr
-    file = command.folder / f"{name}.yaml"
-    file.write_text(file.read_text().replace("partition: none", "partition: normal"))
-    assert command("submit", "--wait", f"{name}.yaml").returncode == 0
+    assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+    assert not [job for job in json.loads(command("status", "--json").stdout) if job["exit_code"] == 129]
+    command.spec("true", name=name)
+    done = command("submit", "--wait", f"{name}.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "was submitted before" not in done.stdout
 
 
 @also_managed

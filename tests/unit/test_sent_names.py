@@ -67,6 +67,13 @@ def test_before_the_first_name_slurm_is_asked_once_for_what_there_is() -> None:
     assert cluster.looks == 1
 
 
+def test_what_slurm_keeps_of_a_job_that_it_refused_is_no_job_of_the_name() -> None:
+    refused = JobStatus("a", "7", "kirby", "FAILED", Phase.ENDED)
+    failed = JobStatus("b", "8", "kirby", "FAILED", Phase.ENDED, 1, ("n1",))
+    names = Cluster(refused, failed).names()
+    assert [known(names, "a"), known(names, "b")] == [None, "8"]
+
+
 def test_of_many_that_begin_at_once_one_asks() -> None:
     cluster = Cluster(live("a", "7"))
     names = cluster.names()

@@ -86,7 +86,13 @@ class ManagementByCommands:
 
     def with_exit_codes(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
         """One squeue for all that have failed."""
-        asked = [job.job_id for job in jobs if job.exit_code is None and states.may_have_exit_code(job.state)]
+        asked = [
+            job.job_id
+            for job in jobs
+            if job.exit_code is None
+            and states.may_have_exit_code(job.state)
+            and not states.was_refused(job.state, job.nodes)
+        ]
         codes: dict[str, tuple[int, int]] = {}
         for at in range(0, len(asked), _IDS_A_COMMAND):
             codes |= self._host.ask(ExitCodes(asked[at : at + _IDS_A_COMMAND]))

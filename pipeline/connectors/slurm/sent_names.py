@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.errors import InDoubt
 from pipeline.job import JobStatus, Phase
+from pipeline.slurm.states import was_refused
 from pipeline.turns import OneForAll, Turns
 
 SETTLED_AFTER = 20
@@ -100,7 +101,7 @@ class SentNames:
             waiting = [key for key, since in self._cut_off.items() if since is None]
         self._answers()
         answered = self._clock()
-        jobs = self._jobs()
+        jobs = [job for job in self._jobs() if not was_refused(job.state, job.nodes)]
         # Of two jobs of a name the first one runs, and the other ends at once.
         jobs = sorted(jobs, key=lambda job: (job.phase is Phase.ENDED, int(job.job_id)))
         with self._lock:

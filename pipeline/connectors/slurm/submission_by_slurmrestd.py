@@ -14,6 +14,7 @@ from pipeline.job import JobStatus, Sent
 from pipeline.render import BatchScript, PayloadRenderer
 from pipeline.slurm.rest.refusals import NoSuchPath, ZeroBytes
 from pipeline.slurm.rest.requests import SubmitJob
+from pipeline.slurm.states import was_refused
 from pipeline.slurm.submission import Unsettled
 from pipeline.transport.http import AnswerLost
 
@@ -78,7 +79,8 @@ class SubmissionBySlurmrestd:
 
     def _ended_before(self, user: str, name: str) -> str | None:
         """The user's job of this name that has ended; of several the first one, which was let run."""
-        return next((job.job_id for job in self._ended(name) if job.owner == user), None)
+        ended = (job for job in self._ended(name) if not was_refused(job.state, job.nodes))
+        return next((job.job_id for job in ended if job.owner == user), None)
 
     def _send(self, batch: BatchScript, owner: Owner) -> str:
         try:

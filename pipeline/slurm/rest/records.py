@@ -90,15 +90,17 @@ def _read(
     try:
         nodes = str(job.get("nodes") or "")
         word = read_state(state)
+        hosts = hostlist.expand("" if nodes == "None assigned" else nodes)
+        code = states.exit_code(word, *_exit_code(job.get("exit_code")))
         return JobRecord(
             slurm_name=str(job["name"]),
             job_id=str(int(job["job_id"])),
             user=str(job[user]),
             state=word,
-            nodes=hostlist.expand("" if nodes == "None assigned" else nodes),
+            nodes=hosts,
             start=_number(times.get(start)),
             end=_number(times.get(end)),
-            exit_code=states.exit_code(word, *_exit_code(job.get("exit_code"))),
+            exit_code=None if states.was_refused(word, hosts) else code,
         )
     except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as fault:
         raise _unreadable(job, str(fault)) from None
