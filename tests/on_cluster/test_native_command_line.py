@@ -64,7 +64,7 @@ class CommandLine:
 
     def spec(self, script: str, **more: Any) -> str:
         """Write a spec of the busybox image; gives the job's name, whose file is ``<name>.yaml``."""
-        name = more.pop("name", f"line-{secrets.token_hex(4)}")
+        name = str(more.pop("name", f"line-{secrets.token_hex(4)}"))
         spec = {
             "name": name, "user": "kirby", "image": "head:5443/nintendo/busybox:1", "credentials": "lab",
             "overlay_mb": 0, "walltime": "00:10:00", "script": script, **more,
