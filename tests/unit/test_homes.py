@@ -12,7 +12,7 @@ from pipeline.connectors.slurm.cluster_host import ClusterHost
 from pipeline.connectors.slurm.homes import HomesByHost, HomesByPattern
 from pipeline.errors import DownstreamError, Nonsense, NotAllowed, Unavailable
 from pipeline.settings import Settings
-from pipeline.slurm.job_files import HomeFolder
+from pipeline.slurm.folders import HomeFolder
 from pipeline.transport import Completed
 from tests.harness.bash import Sandbox
 from tests.harness.fake_slurm import FakeSlurm

@@ -13,10 +13,10 @@ import pytest
 
 from pipeline.errors import Nonsense, NotAllowed, NotFound, OutOfReach, Unavailable
 from pipeline.job import JobFiles, Piece
+from pipeline.slurm.folders import Listing
 from pipeline.slurm.job_files import (
     PIECE_BYTES,
     ExitRecord,
-    Listing,
     OutputFrom,
     ReadClaim,
     ReadRecord,

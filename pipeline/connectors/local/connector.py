@@ -24,7 +24,8 @@ from pipeline.job import JobFiles, JobStatus, Phase, Piece, Sent
 from pipeline.render import BatchScript
 from pipeline.settings import Settings
 from pipeline.slurm import states
-from pipeline.slurm.job_files import PIECE_BYTES, Listing, OutputFrom, Remove, Tail
+from pipeline.slurm.folders import Listing
+from pipeline.slurm.job_files import PIECE_BYTES, OutputFrom, Remove, Tail
 from pipeline.transport import Completed, Limits
 from pipeline.transport.process import run
 

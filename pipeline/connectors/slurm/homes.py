@@ -7,7 +7,7 @@ import time
 from typing import Protocol
 
 from pipeline.connectors.slurm.cluster_host import ClusterHost
-from pipeline.slurm.job_files import HomeFolder
+from pipeline.slurm.folders import HomeFolder
 
 _KEPT = 3600.0
 """Seconds that an answer of the cluster is believed."""

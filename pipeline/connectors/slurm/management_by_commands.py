@@ -24,9 +24,9 @@ from pipeline.slurm.commands import (
     ShowJob,
     Squeue,
 )
+from pipeline.slurm.folders import Listing
 from pipeline.slurm.job_files import (
     PIECE_BYTES,
-    Listing,
     OutputFrom,
     ReadClaim,
     ReadRecord,
