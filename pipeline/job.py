@@ -156,6 +156,8 @@ class JobStatus:
     exit_code: int | None = None
     """The batch script's own, 128 and the signal's number if one killed it. None: it has none, or nobody
     has said it yet."""
+    reason: str = ""
+    """Why it is ``PENDING``, as Slurm says: ``JobHeldUser``... Empty: it is not, or nobody has said it."""
 
 
 class Piece(NamedTuple):

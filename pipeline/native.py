@@ -7,7 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pipeline.connectors.protocol import Connector, Management
@@ -15,6 +15,7 @@ from pipeline.errors import DownstreamError, InDoubt, InvalidRequest, NotFound, 
 from pipeline.job import JobRef, JobStatus, Phase, Piece
 from pipeline.prepare import Preparer
 from pipeline.settings import Settings
+from pipeline.slurm.reasons import needs_telling
 from pipeline.tracker import Tracker
 
 _log = logging.getLogger(__name__)
@@ -111,16 +112,16 @@ class NativeJobs:
         return job
 
     def watch(self, ref: JobRef, told: Told) -> Iterator[JobStatus]:
-        """The job each time that its state has changed; the last one is its end.
+        """The job each time that there is news of it; the last one is its end.
 
         Raises:
             NotFound, Unavailable: what becomes of it cannot be known any more.
         """
-        before = ""
+        before: JobStatus | None = None
         for job in self._looks(ref, self._interval, told):
-            if job.state != before:
+            if is_news(job, before):
                 yield job
-            before = job.state
+            before = job
 
     def output(self, job: JobStatus, lines: int) -> bytes:
         """The last lines of a job's output; 0 is all, as far as the limit of the settings goes.
@@ -181,7 +182,7 @@ class NativeJobs:
 
     def _look(self, ref: JobRef) -> JobStatus:
         [job] = self._with_exit_codes([self._tracker.find(ref)])
-        return job
+        return replace(job, reason=self._management.reason(job)) if job.phase is Phase.QUEUED else job
 
     def _remove_logins(self, job: JobStatus) -> None:
         try:
@@ -250,6 +251,15 @@ class _Output:
 
     def _read(self, job: JobStatus) -> Piece | None:
         return self._patiently(lambda: self._management.output_from(job, self._given))
+
+
+def is_news(job: JobStatus, before: JobStatus | None) -> bool:
+    """Whether a job's state has changed since then, or why it waits. Waiting for a turn is no news."""
+    return before is None or _worth_telling(job) != _worth_telling(before)
+
+
+def _worth_telling(job: JobStatus) -> tuple[str, str]:
+    return job.state, job.reason if needs_telling(job.reason) else ""
 
 
 def _latest(job: JobStatus) -> tuple[bool, int]:

@@ -13,10 +13,13 @@ _NODES_SHOWN = 4
 
 
 def words_of_submission(sent: Submitted) -> str:
-    """One line on what became of a submission."""
+    """What became of a submission."""
     if sent.is_new:
         return f"{sent.ref.name} is submitted, as job {sent.ref.job_id}"
-    return f"{sent.ref.name} was submitted before, as job {sent.ref.job_id}"
+    return (
+        f"{sent.ref.name} was submitted before, as job {sent.ref.job_id}; nothing new is started. "
+        "Another run needs another name: --name"
+    )
 
 
 def facts_of_submission(sent: Submitted) -> dict[str, object]:
@@ -26,7 +29,7 @@ def facts_of_submission(sent: Submitted) -> dict[str, object]:
 
 def words_of(job: JobStatus) -> str:
     """One line on where a job is."""
-    text = f"{job.name} (job {job.job_id}): {job.state}"
+    text = f"{job.name} (job {job.job_id}): {_state(job)}"
     if job.phase is Phase.ENDED:
         text += f" after {show_seconds(job.elapsed)}"
         return text if job.exit_code is None else f"{text}, exit code {job.exit_code}"
@@ -47,6 +50,7 @@ def facts_of(job: JobStatus) -> dict[str, object]:
         "elapsed": job.elapsed,
         "exit_code": job.exit_code,
         "nodes": list(job.nodes),
+        "reason": job.reason,
     }
 
 
@@ -61,7 +65,11 @@ def table(jobs: Sequence[JobStatus]) -> str:
 
 def _row(job: JobStatus) -> tuple[str, ...]:
     code = "" if job.exit_code is None else str(job.exit_code)
-    return job.job_id, job.name, job.owner, job.state, show_seconds(job.elapsed), code, _nodes(job)
+    return job.job_id, job.name, job.owner, _state(job), show_seconds(job.elapsed), code, _nodes(job)
+
+
+def _state(job: JobStatus) -> str:
+    return f"{job.state} ({job.reason})" if job.reason else job.state
 
 
 def _nodes(job: JobStatus) -> str:

@@ -27,7 +27,7 @@ from pipeline.cli.start import connect, ending_on_signals
 from pipeline.errors import DownstreamError, InvalidJob, InvalidRequest, SettingsFault
 from pipeline.identity import TOKEN_VARIABLE
 from pipeline.job import JobStatus, Phase
-from pipeline.native import NativeJobs, Submitted
+from pipeline.native import NativeJobs, Submitted, is_news
 
 _TOLD_ANYWAY = ("pipeline.tracker", "paramiko", "urllib3")
 """Those who log what an error says as well."""
@@ -265,7 +265,7 @@ def _telling_states(seen: Iterable[tuple[JobStatus, bytes]]) -> Iterator[bytes]:
     last: JobStatus | None = None
     for job, piece in seen:
         yield piece
-        if job.phase is not Phase.ENDED and (not last or job.state != last.state):
+        if job.phase is not Phase.ENDED and is_news(job, last):
             click.echo(words_of(job), err=True)
         last = job
     if last:

@@ -77,6 +77,10 @@ class Management(Protocol):
         """The same jobs, ended ones with their exit codes as far as Slurm still knows."""
         ...
 
+    def reason(self, job: JobStatus) -> str:
+        """Why a job waits, as far as it is known now; what ``jobs`` has said of it may be older."""
+        ...
+
     def terminate(self, job_id: str) -> None:
         """End a job, queued or running. An ended one is no error."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from pipeline import shell
@@ -12,6 +12,7 @@ from pipeline.errors import Nonsense, NotFound, Unavailable
 from pipeline.job import JobStatus
 from pipeline.settings import NATIVE_MARK
 from pipeline.slurm import hostlist, states
+from pipeline.slurm.reasons import read_reason
 from pipeline.slurm.refusals import fault
 from pipeline.transport import Completed
 
@@ -41,11 +42,11 @@ class Squeue:
     prefix: str
     """In front of our jobs' names."""
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
-    """Starts each line. Somebody's job name may hold line breaks; it cannot hold this."""
+    """Starts each line, and parts reason and name: either may hold anything, but it cannot hold this."""
 
     def line(self) -> str:
         """The line of bash."""
-        form = f"{self.mark}|%A|%u|%T|%M|%N|%j"
+        form = f"{self.mark}|%A|%u|%T|%M|%N|%r|{self.mark}:%j"
         return shell.join(["squeue", "--noheader", "--all", "--states=all", f"--format={form}"])
 
     def parse(self, reply: Completed) -> list[JobStatus]:
@@ -63,13 +64,15 @@ class Squeue:
             raise Nonsense(f"squeue: cannot read the line {before[:80]!r}")
         found = []
         for record in records:
-            fields = record.rstrip("\n").split("|", 5)
-            if len(fields) != 6:
+            first, is_whole, slurm_name = record.rstrip("\n").partition(f"|{self.mark}:")
+            fields = first.split("|", 5)
+            if not is_whole or len(fields) != 6:
                 raise Nonsense(f"squeue: cannot read the line {record[:80]!r}")
-            job_id, user, state, elapsed, nodes, slurm_name = fields
+            job_id, user, state, elapsed, nodes, reason = fields
             name = our_name(slurm_name, self.prefix)
             if name is not None:
-                found.append(_status(name, job_id, user, state, elapsed, nodes))
+                job = _status(name, job_id, user, state, elapsed, nodes)
+                found.append(replace(job, reason=read_reason(job.state, reason)))
         return found
 
 

@@ -89,6 +89,9 @@ class FakeConnector:
     def with_exit_codes(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
         return [replace(job, exit_code=self.exit_codes.get(job.job_id, job.exit_code)) for job in jobs]
 
+    def reason(self, job: JobStatus) -> str:
+        return job.reason
+
     def terminate(self, job_id: str) -> None:
         self.terminated.append(job_id)
 

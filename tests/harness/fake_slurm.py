@@ -1,6 +1,6 @@
 """Slurm's commands with a file for a cluster: ``id|user|state|name``, one job a line.
 
-Who fails does so with exit code 3.
+A state may have its reason: ``PENDING(JobHeldUser)``. Who fails does so with exit code 3.
 """
 
 from __future__ import annotations
@@ -23,13 +23,17 @@ _COMMANDS = {
                 --jobs=*) codes_of=",${word#*=}," ;;
             esac
         done
+        squeue_line() {
+            reason="${state#*(}"; [ "$reason" = "$state" ] && reason=None
+            echo "$1|$id|$user|${state%%(*}|0:05|n1|${reason%)}|$1:$name"
+        }
         while IFS='|' read -r id user state name; do
             [ -z "$wanted" ] || [ "$name" = "$wanted" ] || continue
             if [ -n "$codes_of" ]; then
                 [[ $codes_of != *,$id,* ]] || echo "$id 3:0"
                 continue
             fi
-            [ "$form" = %A ] && echo "$id" || echo "${form%%|*}|$id|$user|$state|0:05|n1|$name"
+            [ "$form" = %A ] && echo "$id" || squeue_line "${form%%|*}"
         done <"$jobs"
     """,
     "sacct": "exit 0",

@@ -52,6 +52,7 @@ class FakeJob:
     user: str
     state: list[str] = field(default_factory=lambda: ["PENDING"])
     exit_code: int = 0
+    reason: str = "None"
 
     def _exit_code(self) -> dict[str, Any]:
         return {"return_code": {"set": True, "infinite": False, "number": self.exit_code}, "signal": {}}
@@ -61,7 +62,7 @@ class FakeJob:
         start = {"set": True, "infinite": False, "number": 1000}
         end = {"set": True, "infinite": False, "number": 1065}
         return {"job_id": self.job_id, "name": self.name, "user_name": self.user, "job_state": self.state,
-                "nodes": "n1", "start_time": start, "end_time": end,
+                "nodes": "n1", "start_time": start, "end_time": end, "state_reason": self.reason,
                 "exit_code": self._exit_code()}  # fmt: skip
 
     def accounted(self) -> dict[str, Any]:

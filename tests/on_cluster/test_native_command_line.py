@@ -170,7 +170,9 @@ def test_ctrl_c_leaves_the_job_alone(command: CommandLine) -> None:
 def test_a_held_job_waits_until_it_is_released(command: CommandLine) -> None:
     name = command.spec("exit 4")
     assert command("submit", "--held", f"{name}.yaml").returncode == 0
-    assert command.status(name)["state"] == "PENDING"
+    held = command.status(name)
+    assert (held["state"], held["reason"]) == ("PENDING", "JobHeldUser")
+    assert "  PENDING (JobHeldUser)  " in command("status", name).stdout
     done = command("logs", name)
     assert done.returncode == (75 if command.interface.shows_output else 2)
     assert command("release", name).stdout.endswith(" is released\n")
@@ -269,7 +271,7 @@ def test_a_job_that_slurmctld_has_forgotten_is_found_by_name_and_by_id(
         assert command.status(found["job_id"]) == found
         done = command("submit", "--wait", f"{name}.yaml")
         assert done.returncode == 3, done.stderr
-        assert done.stdout == f"{name} was submitted before, as job {found['job_id']}\n"
+        assert done.stdout.startswith(f"{name} was submitted before, as job {found['job_id']}; nothing new ")
         assert command.status(name) == found
         if command.interface.shows_output:
             assert command("logs", name).stdout.splitlines().count("once") == 1

@@ -105,6 +105,23 @@ def test_only_what_has_changed_is_read_again_and_never_the_list_of_all_jobs(
     assert read(slurm) == ["GET job/10"]
 
 
+def test_why_a_job_waits_is_asked_of_it_alone_whatever_polls_remember(
+    connect: Connect, slurm: FakeSlurmrestd
+) -> None:
+    management = connect()
+    job = slurm.add(7, OURS)
+    [waits] = management.jobs()
+    job.reason = "PartitionTimeLimit"
+    assert [found.reason for found in management.jobs()] == [""]
+    read(slurm)
+    assert management.reason(waits) == "PartitionTimeLimit"
+    assert read(slurm) == ["GET job/7"]
+    job.state = ["RUNNING"]
+    assert management.reason(waits) == "", "it waits no more"
+    del slurm.jobs[7]
+    assert management.reason(waits) == "", "hidden or forgotten"
+
+
 def test_a_job_that_slurmctld_has_forgotten_is_gone_and_its_id_may_come_again(
     connect: Connect, slurm: FakeSlurmrestd
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,14 @@ from tests.harness.fake_slurm import FakeSlurm
 from tests.harness.service import free_port
 from tests.harness.ssh_server import SshServer
 
+SUBMITTED_BEFORE = (
+    "hello was submitted before, as job 100; nothing new is started. Another run needs another name: --name\n"
+)
+
 
 def goes_through(slurm: FakeSlurm, *states: str) -> None:
     """Let squeue show job 100 in one state after the other, and stay in the last one."""
-    words = " ".join(states)
+    words = shlex.join(states)
     slurm.command(
         "squeue",
         f"""
@@ -23,7 +28,9 @@ def goes_through(slurm: FakeSlurm, *states: str) -> None:
         states=({words}); n=$(grep -c -e --format "$jobs.calls")
         [ "$n" -le {len(states)} ] || n={len(states)}
         for word; do case "$word" in --format=*) form="${{word#*=}}" ;; esac; done
-        echo "${{form%%|*}}|100|kirby|${{states[n - 1]}}|0:05|n1|{HELLO}"
+        mark="${{form%%|*}}"; state="${{states[n - 1]}}"; reason=None
+        case "$state" in *'('*) reason="${{state#*(}}"; reason="${{reason%)}}" ;; esac
+        echo "$mark|100|kirby|${{state%%(*}}|0:05|n1|$reason|$mark:{HELLO}"
         """,
     )
 
@@ -35,7 +42,7 @@ def test_a_spec_is_submitted_as_its_user_once(command: CommandLine, slurm: FakeS
     done = command("submit", command.file)
     assert (done.exit_code, done.stdout) == (0, "hello is submitted, as job 100\n")
     done = command("submit", command.file)
-    assert (done.exit_code, done.stdout) == (0, "hello was submitted before, as job 100\n")
+    assert (done.exit_code, done.stdout) == (0, SUBMITTED_BEFORE)
     assert slurm.calls("sbatch") == ["kirby sbatch --parsable"]
 
 
@@ -151,12 +158,13 @@ def test_a_fault_in_a_sites_template_stops_submissions_only(
 def test_who_waits_sees_the_states_and_ends_as_the_job(
     command: CommandLine, slurm: FakeSlurm, end: str, code: int
 ) -> None:
-    goes_through(slurm, "PENDING", "RUNNING", "RUNNING", end)
+    goes_through(slurm, "PENDING", "PENDING(PartitionTimeLimit)", "RUNNING", "RUNNING", end)
     done = command("submit", "--wait", command.file)
     assert (done.exit_code, done.stdout) == (code, "hello is submitted, as job 100\n")
     told = f"{end} after 00:00:05" + (f", exit code {code}" if end in ("COMPLETED", "FAILED") else "")
     assert done.stderr.splitlines() == [
-        f"hello (job 100): {state}" for state in ("PENDING", "RUNNING on n1", told)
+        f"hello (job 100): {state}"
+        for state in ("PENDING", "PENDING (PartitionTimeLimit)", "RUNNING on n1", told)
     ]
 
 
@@ -165,7 +173,7 @@ def test_a_script_that_waits_gets_the_end_as_json(command: CommandLine, slurm: F
     done = command("submit", "--wait", "--json", command.file)
     assert json.loads(done.stdout) == {
         "name": "hello", "job_id": "100", "user": "kirby", "new": True, "state": "FAILED", "phase": "ended",
-        "elapsed": 5, "exit_code": 3, "nodes": ["n1"],
+        "elapsed": 5, "exit_code": 3, "nodes": ["n1"], "reason": "",
     }  # fmt: skip
 
 
@@ -176,7 +184,7 @@ def test_who_waits_again_for_a_job_that_slurm_has_forgotten_gets_its_end(
     slurm.set_jobs()
     slurm.command("sacct", f"echo '100|kirby|FAILED|00:00:05|n1|0:9|{HELLO}'")
     done = command("submit", "--wait", command.file)
-    assert (done.exit_code, done.stdout) == (137, "hello was submitted before, as job 100\n")
+    assert (done.exit_code, done.stdout) == (137, SUBMITTED_BEFORE)
 
 
 # ---- status ----
@@ -197,6 +205,17 @@ def test_the_status_of_all_native_jobs(command: CommandLine, slurm: FakeSlurm) -
     ]
 
 
+def test_why_a_job_waits_is_shown(command: CommandLine, slurm: FakeSlurm) -> None:
+    slurm.set_jobs(f"100|kirby|PENDING(PartitionTimeLimit)|{HELLO}", "101|mario|RUNNING(None)|jarvice_:b")
+    _, waits, runs = command("status").stdout.splitlines()
+    assert " kirby  PENDING (PartitionTimeLimit)  00:00:05 " in waits
+    assert " mario  RUNNING   " in runs
+    jobs = json.loads(command("status", "--json").stdout)
+    assert [(job["state"], job["reason"]) for job in jobs] == [
+        ("PENDING", "PartitionTimeLimit"), ("RUNNING", ""),
+    ]  # fmt: skip
+
+
 def test_the_status_of_some(command: CommandLine, slurm: FakeSlurm) -> None:
     slurm.set_jobs(
         f"100|kirby|COMPLETED|{HELLO}", "101|mario|RUNNING|jarvice_:b", "102|kirby|RUNNING|jarvice_:b"
@@ -204,7 +223,7 @@ def test_the_status_of_some(command: CommandLine, slurm: FakeSlurm) -> None:
     [hello] = json.loads(command("status", "--json", "hello").stdout)
     assert hello == {
         "name": "hello", "job_id": "100", "user": "kirby", "state": "COMPLETED", "phase": "ended",
-        "elapsed": 5, "exit_code": 0, "nodes": ["n1"],
+        "elapsed": 5, "exit_code": 0, "nodes": ["n1"], "reason": "",
     }  # fmt: skip
     done = command("status", "101", "b", "hullo", "a b")
     assert done.exit_code == 2
@@ -247,12 +266,13 @@ def test_an_ended_job_without_output_is_no_reason_to_try_again(
 
 def test_output_is_followed_to_the_jobs_end(command: CommandLine, slurm: FakeSlurm, output: Path) -> None:
     output.write_text("".join(f"line {number}\n" for number in range(5)))
-    goes_through(slurm, "PENDING", "PENDING", "RUNNING", "RUNNING", "FAILED")
+    waits = ["PENDING(JobHeldUser)", "PENDING(JobHeldUser)", "PENDING(Priority)", "PENDING(Resources)"]
+    goes_through(slurm, *waits, "RUNNING", "RUNNING", "FAILED")
     done = command("logs", "--follow", "--lines", "2", "hello")
     assert (done.exit_code, done.stdout) == (0, "line 3\nline 4\n")
     assert done.stderr.splitlines() == [
-        "hello (job 100): PENDING", "hello (job 100): RUNNING on n1",
-        "hello (job 100): FAILED after 00:00:05, exit code 3",
+        "hello (job 100): PENDING (JobHeldUser)", "hello (job 100): PENDING (Priority)",
+        "hello (job 100): RUNNING on n1", "hello (job 100): FAILED after 00:00:05, exit code 3",
     ]  # fmt: skip
 
 

@@ -176,6 +176,16 @@ def test_a_job_is_watched_to_its_end(site: Site) -> None:
     assert site.told == []
 
 
+def test_why_a_job_waits_is_told_when_it_changes_but_waiting_for_a_turn_is_no_news(site: Site) -> None:
+    reasons = ["", "Priority", "Resources", "JobHeldUser", "JobHeldUser", "Priority", "", "Dependency"]
+    site.goes_through(*(replace(WAITS, reason=reason) for reason in reasons), RUNS, FAILED)
+    seen = [(job.state, job.reason) for job in site.jobs.watch(REF, site.told.append)]
+    assert seen == [
+        ("PENDING", ""), ("PENDING", "JobHeldUser"), ("PENDING", "Priority"), ("PENDING", "Dependency"),
+        ("RUNNING", ""), ("FAILED", ""),
+    ]  # fmt: skip
+
+
 def test_a_job_whose_end_was_missed_is_settled(site: Site) -> None:
     site.goes_through(RUNS)
     site.next = [lambda: setattr(site.cluster, "live", [])]

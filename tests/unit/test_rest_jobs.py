@@ -93,6 +93,28 @@ def test_a_waiting_job_has_no_time_whatever_the_scheduler_guesses(record: dict[s
 
 
 @pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({}, ""),
+        ({"state_reason": "None", "state_description": ""}, ""),
+        ({"state_reason": "JobHeldUser", "state_description": None}, "JobHeldUser"),
+        ({"state_reason": "ReqNodeNotAvail", "state_description": "ReqNodeNotAvail,\nUnavailableNodes:n3"},
+         "ReqNodeNotAvail, UnavailableNodes:n3"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("state", ["PENDING", ["PENDING"]])
+def test_a_waiting_job_has_the_reason_that_squeue_shows(
+    state: object, said: dict[str, Any], reason: str
+) -> None:
+    found = status(job(job_state=state, **said))
+    assert found is not None
+    assert found.reason == reason
+    over = status(job(job_state=["FAILED"], state_reason="NonZeroExitCode"))
+    assert over is not None
+    assert over.reason == ""
+
+
+@pytest.mark.parametrize(
     ("state", "word", "phase"),
     [
         (["CANCELLED", "COMPLETING"], "COMPLETING", Phase.RUNNING),

@@ -17,9 +17,10 @@ SQUEUE = Squeue("jarvice_", "MARK")
 
 
 def line(
-    job_id: str = "7", state: str = "RUNNING", nodes: str = "n[1-2]", name: str = f"jarvice_{NAME}"
-) -> str:
-    return f"MARK|{job_id}|kirby|{state}|1:05|{nodes}|{name}\n"
+    job_id: str = "7", state: str = "RUNNING", nodes: str = "n[1-2]", name: str = f"jarvice_{NAME}",
+    reason: str = "None",
+) -> str:  # fmt: skip
+    return f"MARK|{job_id}|kirby|{state}|1:05|{nodes}|{reason}|MARK:{name}\n"
 
 
 def read(text: str) -> list[JobStatus]:
@@ -33,6 +34,23 @@ def test_a_line_is_a_job() -> None:
 def test_a_waiting_job_has_no_nodes() -> None:
     [job] = read(line(state="PENDING", nodes=""))
     assert (job.phase, job.nodes) == (Phase.QUEUED, ())
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "reason"),
+    [
+        ("PENDING", "PartitionTimeLimit", "PartitionTimeLimit"),
+        ("PENDING", "None", ""),
+        ("PENDING", "", ""),
+        ("PENDING", f"plugin: a|b\n9|kirby|x|1:05|n1|no|jarvice_{NAME}\n",
+         f"plugin: a|b 9|kirby|x|1:05|n1|no|jarvice_{NAME}"),
+        ("RUNNING", "None", ""),
+        ("FAILED", "NonZeroExitCode", ""),
+    ],
+)  # fmt: skip
+def test_only_a_waiting_job_has_a_reason_which_is_any_text(state: str, said: str, reason: str) -> None:
+    jobs = read(line(state=state, reason=said) + line("8"))
+    assert [(job.job_id, job.name, job.reason) for job in jobs] == [("7", NAME, reason), ("8", NAME, "")]
 
 
 def test_an_empty_cluster_has_no_jobs() -> None:
@@ -101,11 +119,13 @@ def test_no_mix_of_job_names_makes_or_hides_one_of_ours(names: list[str]) -> Non
         "MARK|7\n",
         "MARK|\n",
         line() + "MARK|8|kirby|RUNNING|1:05|n",
+        line() + "MARK|8|kirby|RUNNING|1:05|n1|None|MAR",
+        line() + "MARK|8|kirby|RUNNING|1:05|n1|MARK:x",
         line(nodes="n[1-"),
         line().replace("1:05", "soon"),
         "slurm_load_jobs error: something\n",
         "<html>proxy login</html>",
-        f"7|kirby|RUNNING|1:05|n1|jarvice_{NAME}\n",
+        f"7|kirby|RUNNING|1:05|n1|None|MARK:jarvice_{NAME}\n",
     ],
 )
 def test_an_answer_that_cannot_be_read_is_an_error_and_never_a_shorter_list(text: str) -> None:

@@ -56,6 +56,7 @@ class _Job:
             elapsed=int(until - self.begun) if self.begun else 0,
             nodes=nodes,
             exit_code=states.exit_code(self.state, *self._code_and_signal()),
+            reason="JobHeldUser" if self.held and self.state == "PENDING" else "",
         )
 
     def _code_and_signal(self) -> tuple[int, int]:
@@ -118,6 +119,10 @@ class Local:
     def with_exit_codes(self, jobs: Sequence[JobStatus]) -> list[JobStatus]:
         """They have them."""
         return list(jobs)
+
+    def reason(self, job: JobStatus) -> str:
+        """It is known at once."""
+        return job.reason
 
     def terminate(self, job_id: str) -> None:
         """End the job's processes, or take it out of the queue."""

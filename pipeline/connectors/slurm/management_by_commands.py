@@ -103,6 +103,10 @@ class ManagementByCommands:
             for job in jobs
         ]
 
+    def reason(self, job: JobStatus) -> str:
+        """As squeue has said with all the others."""
+        return job.reason
+
     def terminate(self, job_id: str) -> None:
         """``scancel``, as the entry user."""
         self._host.ask(Scancel(job_id))

@@ -126,6 +126,14 @@ class ManagementBySlurmrestd:
         """Their records have them."""
         return list(jobs)
 
+    def reason(self, job: JobStatus) -> str:
+        """The job's own record: polls read it again only when its state has changed."""
+        try:
+            record = self._ask(GetJob(job.job_id, self._prefix))
+        except NotFound:
+            return job.reason
+        return next((now.reason for now in self._of_name(job.name, [record] if record else [])), "")
+
     def terminate(self, job_id: str) -> None:
         """``DELETE job``; its answer does not tell, so the job is looked at after it."""
         try:

@@ -10,6 +10,7 @@ from pipeline.errors import Nonsense
 from pipeline.job import JobStatus, Phase
 from pipeline.slurm import hostlist, states
 from pipeline.slurm.commands import our_name
+from pipeline.slurm.reasons import read_reason
 
 _FLAGS = (
     "COMPLETING", "STAGE_OUT", "CONFIGURING", "RESIZING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD",
@@ -30,6 +31,8 @@ class JobRecord:
     start: int
     end: int
     exit_code: int | None = None
+    reasons: tuple[str, ...] = ()
+    """What is said of why it waits; squeue shows the first that says something."""
 
     def status(self, prefix: str, now: float) -> JobStatus | None:
         """The job as the use cases know it; None when it is not this portal's."""
@@ -49,6 +52,7 @@ class JobRecord:
             elapsed=max(0, until - begun) if begun else 0,
             nodes=self.nodes,
             exit_code=self.exit_code,
+            reason=read_reason(self.state, *self.reasons),
         )
 
 
@@ -101,6 +105,7 @@ def _read(
             start=_number(times.get(start)),
             end=_number(times.get(end)),
             exit_code=None if states.was_refused(word, hosts) else code,
+            reasons=tuple(str(job.get(key) or "") for key in ("state_description", "state_reason")),
         )
     except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as fault:
         raise _unreadable(job, str(fault)) from None
