@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import sys
+from collections.abc import Sequence
 
-import click
-
-from pipeline import __version__
-from pipeline.cli.dry_run import render, validate
-from pipeline.cli.faults import friendly
-from pipeline.cli.jobs import cancel, logs, release, status, submit
-from pipeline.cli.serve import run_service
-from pipeline.settings.publish import defaults_yaml, settings_schema
+from pipeline.cli.exit_codes import EXIT_INTERRUPTED
 
 
-@click.group()
-@click.version_option(__version__, prog_name="jarvice-downstream")
-def main() -> None:
-    """A downstream for HPC portals: takes jobs over HTTP and runs them on a Slurm cluster."""
-
-
-@main.command()
-@friendly
-def serve() -> None:
-    """Start the service. Settings come from the environment; `settings` lists them."""
-    run_service(os.environ)
-
-
-@main.command()
-@click.option("--schema", is_flag=True, help="Print the JSON Schema of the YAML file instead.")
-def settings(schema: bool) -> None:
-    """Print every setting with its default, meaning and variable, as YAML."""
-    click.echo(settings_schema() if schema else defaults_yaml(), nl=False)
-
-
-for command in (render, validate, submit, status, logs, cancel, release):
-    main.add_command(click.command(name=command.__name__)(friendly(command)))
+def main(words: Sequence[str] | None = None) -> None:
+    """Do what the words say; those of the command line, if there are none."""
+    try:
+        from pipeline.cli.commands import commands  # here, as it takes a while, in which Ctrl-C may come
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    commands(words)

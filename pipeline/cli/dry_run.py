@@ -13,8 +13,9 @@ import click
 
 from pipeline import settings
 from pipeline.cli.faults import exit_code_of, tell
-from pipeline.cli.job_file import read_job_file
+from pipeline.cli.job_file import FILE, FileArgument, read_job_file
 from pipeline.cli.out_folder import OutFolder
+from pipeline.cli.output import put_out
 from pipeline.errors import CallerError, DownstreamError, InvalidJob, SettingsFault
 from pipeline.identity import owner_by_token
 from pipeline.job import Job
@@ -25,7 +26,7 @@ from pipeline.settings import Settings
 from pipeline.slurm import directives
 from pipeline.slurm.api_versions import API_VERSIONS
 
-_FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+_FILES = click.argument("files", nargs=-1, required=True, type=FILE)
 _INTERFACE = click.option(
     "--interface",
     type=click.Choice(["cli", "http"]),
@@ -52,7 +53,7 @@ _API_VERSION = click.option(
 @_INTERFACE
 @_API_VERSION
 def render(
-    files: tuple[Path, ...],
+    files: tuple[FileArgument, ...],
     context: bool,
     show_secrets: bool,
     out: Path | None,
@@ -65,7 +66,7 @@ def render(
     payloads = _payloads(chosen, api_version)
     folder = OutFolder(out) if out else None
 
-    def show(file: Path, job: Job) -> None:
+    def show(file: FileArgument, job: Job) -> None:
         # A script that brings its secrets itself has them as its own sed reads them.
         secrets = () if show_secrets else (*job.secrets, *map(spelled, job.secrets))
         if context and payloads:
@@ -80,9 +81,9 @@ def render(
             text, kind = preparer.render(job).text, "sh"
         text = mask(text, secrets)
         if folder:
-            click.echo(str(folder.write(f"{job.name}.{kind}", text, file)))
+            put_out(str(folder.write(f"{job.name}.{kind}", text, file)))
         else:
-            click.echo(text.encode("utf-8"), nl=False)
+            put_out(text.encode("utf-8"), nl=False)
 
     sys.exit(_code_of(_for_each(files, preparer, show)))
 
@@ -91,22 +92,24 @@ def render(
 @_INTERFACE
 @_API_VERSION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-def validate(files: tuple[Path, ...], interface: str | None, api_version: str | None, as_json: bool) -> None:
+def validate(
+    files: tuple[FileArgument, ...], interface: str | None, api_version: str | None, as_json: bool
+) -> None:
     """Check each FILE, a native job spec or an upstream form, as a submission would."""
     chosen = _load(interface, api_version)
     preparer = Preparer(chosen)
     payloads = _payloads(chosen, api_version)
 
-    def check(file: Path, job: Job) -> None:
+    def check(file: FileArgument, job: Job) -> None:
         batch = preparer.render(job)
         if payloads:
             payloads.of(job, batch)
         if not as_json:
-            click.echo(f"{file}: valid, job {job.name}")
+            put_out(f"{file}: valid, job {job.name}")
 
     outcomes = _for_each(files, preparer, check)
     if as_json:
-        click.echo(json.dumps(list(map(_facts, files, outcomes)), indent=2))
+        put_out(json.dumps(list(map(_facts, files, outcomes)), indent=2))
     sys.exit(_code_of(outcomes))
 
 
@@ -171,7 +174,7 @@ def _payloads(chosen: Settings, api_version: str | None) -> _Payloads | None:
 
 
 def _for_each(
-    files: tuple[Path, ...], preparer: Preparer, action: Callable[[Path, Job], None]
+    files: tuple[FileArgument, ...], preparer: Preparer, action: Callable[[FileArgument, Job], None]
 ) -> list[Job | DownstreamError]:
     """Do it with the job of every file; tell every fault. Gives each file's job, or its fault."""
     outcomes: list[Job | DownstreamError] = []
@@ -195,9 +198,9 @@ def _code_of(outcomes: Iterable[Job | DownstreamError]) -> int:
     return next((exit_code_of(one) for one in outcomes if isinstance(one, DownstreamError)), 0)
 
 
-def _facts(file: Path, outcome: Job | DownstreamError) -> dict[str, object]:
+def _facts(file: FileArgument, outcome: Job | DownstreamError) -> dict[str, object]:
     """What became of a file, for scripts."""
     if isinstance(outcome, Job):
-        return {"file": str(file), "valid": True, "name": outcome.name, "errors": []}
+        return {"file": file.given, "valid": True, "name": outcome.name, "errors": []}
     errors = outcome.faults if isinstance(outcome, SettingsFault) else [outcome.message]
-    return {"file": str(file), "valid": False, "name": None, "errors": list(errors)}
+    return {"file": file.given, "valid": False, "name": None, "errors": list(errors)}

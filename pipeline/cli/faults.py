@@ -9,16 +9,17 @@ from typing import ParamSpec
 
 import click
 
+from pipeline.cli.exit_codes import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_TRY_AGAIN,
+    EXIT_UNREAD,
+    EXIT_WRONG_INPUT,
+)
+from pipeline.cli.output import discard
 from pipeline.errors import CallerError, DownstreamError, SettingsFault
 
 _P = ParamSpec("_P")
-
-EXIT_FAILED = 1
-EXIT_WRONG_INPUT = 2
-EXIT_TRY_AGAIN = 75
-"""EX_TEMPFAIL of sysexits.h."""
-EXIT_INTERRUPTED = 130
-"""What a shell says of a command that Ctrl-C has ended."""
 
 
 def friendly(function: Callable[_P, None]) -> Callable[_P, None]:
@@ -31,6 +32,9 @@ def friendly(function: Callable[_P, None]) -> Callable[_P, None]:
         except DownstreamError as fault:
             tell(fault)
             sys.exit(exit_code_of(fault))
+        except BrokenPipeError:  # nobody reads any more, as after `| head`
+            discard(sys.stdout, sys.stderr)
+            sys.exit(EXIT_UNREAD)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(EXIT_INTERRUPTED)

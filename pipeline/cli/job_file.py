@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import click
 import yaml
 
 from pipeline.errors import CallerError, InvalidJob, InvalidRequest
@@ -27,6 +29,25 @@ _OTHER_THAN_TEXT = {
 _DEEPEST = 32
 """Levels of lists and fields in a file; what comes after this counts on there being few."""
 _TOO_DEEP = "is nested too deeply"
+
+
+@dataclass(frozen=True)
+class FileArgument:
+    """A FILE of the command line; ``-`` is standard input."""
+
+    given: str
+
+    def __str__(self) -> str:
+        """What messages call it."""
+        return "standard input" if self.given == "-" else self.given
+
+    def read(self) -> bytes:
+        """All that is in it. Raises OSError."""
+        return sys.stdin.buffer.read() if self.given == "-" else Path(self.given).read_bytes()
+
+
+FILE = click.Path(path_type=FileArgument, allow_dash=True)
+"""The type of such an argument."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +91,14 @@ class JobFile:
         return self.lines.get(name)
 
 
-def read_job_file(path: Path) -> JobFile:
+def read_job_file(file: FileArgument) -> JobFile:
     """What is in a file; nothing in it is carried out.
 
     Raises:
         InvalidRequest: it cannot be read, with the line that is at fault.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = file.read().decode("utf-8")
     except OSError as fault:
         raise InvalidRequest(f"cannot be read: {fault.strerror}") from None
     except UnicodeDecodeError:

@@ -8,13 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import click
 
 from pipeline import settings
-from pipeline.cli.faults import EXIT_FAILED, EXIT_INTERRUPTED, exit_code_of, tell
-from pipeline.cli.job_file import JobFile, read_job_file
+from pipeline.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
+from pipeline.cli.faults import exit_code_of, tell
+from pipeline.cli.job_file import FILE, FileArgument, JobFile, read_job_file
 from pipeline.cli.job_views import (
     facts_of,
     facts_of_submission,
@@ -23,6 +23,7 @@ from pipeline.cli.job_views import (
     words_of,
     words_of_submission,
 )
+from pipeline.cli.output import put_out
 from pipeline.cli.start import connect, ending_on_signals
 from pipeline.errors import DownstreamError, InvalidJob, InvalidRequest, SettingsFault
 from pipeline.identity import TOKEN_VARIABLE
@@ -37,13 +38,13 @@ _JOBS = click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--name", help="The job's name, instead of the one in FILE.")
 @click.option("--held", is_flag=True, help="The job waits until it is released.")
 @click.option("--wait", is_flag=True, help="Wait for the job's end, and end with its exit code.")
 @_JSON
-def submit(file: Path, name: str | None, held: bool, wait: bool, as_json: bool) -> None:
-    """Submit the native job spec in FILE, YAML or JSON."""
+def submit(file: FileArgument, name: str | None, held: bool, wait: bool, as_json: bool) -> None:
+    """Submit the native job spec in FILE, YAML or JSON; - is standard input."""
     document = _spec_in(file)
     if name is not None:
         document = document.with_options(name=name)
@@ -55,7 +56,7 @@ def submit(file: Path, name: str | None, held: bool, wait: bool, as_json: bool) 
         facts = facts_of_submission(sent)
         code = 0
         if not as_json:
-            click.echo(words_of_submission(sent))
+            put_out(words_of_submission(sent))
         try:
             if wait:
                 job = _awaited(native, sent, lasts)
@@ -63,7 +64,7 @@ def submit(file: Path, name: str | None, held: bool, wait: bool, as_json: bool) 
                 code = EXIT_FAILED if job.exit_code is None else job.exit_code
         finally:  # whichever way the waiting ends, a script has the job's id
             if as_json:
-                click.echo(json.dumps(facts))
+                put_out(json.dumps(facts))
     sys.exit(code)
 
 
@@ -78,9 +79,9 @@ def status(jobs: tuple[str, ...], as_json: bool) -> None:
         else:
             found = native.all()
     if as_json:
-        click.echo(json.dumps([facts_of(job) for job in found], indent=2))
+        put_out(json.dumps([facts_of(job) for job in found], indent=2))
     elif found:
-        click.echo(table(found))
+        put_out(table(found))
     elif not jobs:
         click.echo("there are no native jobs", err=True)
     sys.exit(code)
@@ -94,10 +95,11 @@ def logs(job: str, lines: int, follow: bool) -> None:
     with _native_jobs() as (native, _):
         found = native.find(job)
         if not follow:
-            _put_out([native.output(found, lines)])
+            put_out(native.output(found, lines), nl=False)
             return
         with _leaving_alone(found.name, found.job_id):
-            _put_out(_telling_states(native.follow(found, lines, _ask_again)))
+            for piece in _telling_states(native.follow(found, lines, _ask_again)):
+                put_out(piece, nl=False)
 
 
 @_JOBS
@@ -165,7 +167,7 @@ def _log_notes() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[notes], format="note: %(message)s")
 
 
-def _spec_in(file: Path) -> JobFile:
+def _spec_in(file: FileArgument) -> JobFile:
     """The native job spec in a file. Raises InvalidRequest, which names the file."""
     try:
         document = read_job_file(file)
@@ -177,7 +179,7 @@ def _spec_in(file: Path) -> JobFile:
 
 
 @contextmanager
-def _naming_the_source(file: Path, document: JobFile) -> Iterator[None]:
+def _naming_the_source(file: FileArgument, document: JobFile) -> Iterator[None]:
     """A fault of a field is told with the file, or with the option that has set it."""
     try:
         yield
@@ -250,13 +252,13 @@ def _with_each(
             try:
                 is_done, said = do(native, job)
                 if not fact:
-                    click.echo(f"{job.name} (job {job.job_id}) {said}")
+                    put_out(f"{job.name} (job {job.job_id}) {said}")
             except DownstreamError as fault:
                 tell(fault)
                 code = code or exit_code_of(fault)
             facts.append({**identity_of(job), fact: is_done, "state": job.state})
     if fact:
-        click.echo(json.dumps(facts, indent=2))
+        put_out(json.dumps(facts, indent=2))
     sys.exit(code)
 
 
@@ -270,12 +272,6 @@ def _telling_states(seen: Iterable[tuple[JobStatus, bytes]]) -> Iterator[bytes]:
         last = job
     if last:
         click.echo(words_of(last), err=True)
-
-
-def _put_out(pieces: Iterable[bytes]) -> None:
-    """Bytes as they are, each as soon as it is there."""
-    for piece in pieces:
-        click.echo(piece, nl=False)
 
 
 def _ask_again(fault: DownstreamError) -> None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from tempfile import mkstemp
 
+from pipeline.cli.job_file import FileArgument
 from pipeline.errors import InvalidRequest
 
 
@@ -14,9 +15,9 @@ class OutFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._sources: dict[str, Path] = {}
+        self._sources: dict[str, FileArgument] = {}
 
-    def write(self, name: str, text: str, source: Path) -> Path:
+    def write(self, name: str, text: str, source: FileArgument) -> Path:
         """The file with what was made of the source.
 
         Raises:

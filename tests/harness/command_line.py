@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from click.testing import CliRunner, Result
 
-from pipeline.cli import main
+from pipeline.cli.commands import commands
 
 PROGRAM = Path(sys.executable).with_name("jarvice-downstream")
 
@@ -45,7 +45,7 @@ class CommandLine:
         environment = {**dict.fromkeys(os.environ), **self.settings, **settings}
         environment["PATH"] = settings.get("PATH", os.environ["PATH"])
         return CliRunner().invoke(
-            main, [str(word) for word in words], env=environment, catch_exceptions=False
+            commands, [str(word) for word in words], env=environment, catch_exceptions=False
         )
 
     def start(self, *words: object, **settings: str) -> subprocess.Popen[str]:

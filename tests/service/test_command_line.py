@@ -15,7 +15,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from pipeline import __version__
-from pipeline.cli import main
+from pipeline.cli.commands import commands
 from pipeline.slurm.api_versions import API_VERSIONS
 from tests.golden.cases import EXAMPLES, HERE
 from tests.harness.fake_slurmrestd import token
@@ -31,7 +31,7 @@ def run(folder: Path, *words: object, **settings: str) -> Result:
     with contextlib.chdir(folder):
         environment = {**dict.fromkeys(os.environ), **settings}
         return CliRunner().invoke(
-            main, [str(word) for word in words], env=environment, catch_exceptions=False
+            commands, [str(word) for word in words], env=environment, catch_exceptions=False
         )
 
 

@@ -12,7 +12,7 @@ import pytest
 from jinja2 import Environment
 
 from pipeline import intake
-from pipeline.cli import main
+from pipeline.cli.commands import commands
 from pipeline.errors import DownstreamError, SettingsFault
 from pipeline.render import PayloadRenderer, Renderer
 from pipeline.render.batch import TEMPLATE
@@ -170,10 +170,10 @@ def test_the_site_guide_has_the_variables_of_a_start_script() -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("name", sorted(main.commands))
+@pytest.mark.parametrize("name", sorted(commands.commands))
 def test_commands_and_their_options(name: str) -> None:
     part = section(text_of("docs", "commands.md"), name)
-    for parameter in main.commands[name].params:
+    for parameter in commands.commands[name].params:
         if isinstance(parameter, click.Option):
             assert all(f"`{option}" in part for option in parameter.opts)
         else:
@@ -185,7 +185,7 @@ def test_no_command_that_is_none() -> None:
         "serve", "render", "validate", "submit", "status", "logs", "cancel", "release", "settings",
         "Completion in a shell",
     ]  # fmt: skip
-    assert len(main.commands) == 9
+    assert len(commands.commands) == 9
 
 
 def test_error_statuses_are_explained() -> None:

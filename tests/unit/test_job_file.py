@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.job_file import JobFile, read_job_file
+from pipeline.cli.job_file import FileArgument, JobFile, read_job_file
 from pipeline.errors import InvalidJob, InvalidRequest
 from pipeline.prepare import Preparer
 from pipeline.settings import Settings
@@ -23,7 +23,7 @@ command: [echo, hello]
 def read(folder: Path, text: str | bytes) -> JobFile:
     file = folder / "job"
     file.write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_job_file(file)
+    return read_job_file(FileArgument(str(file)))
 
 
 def fault_of(folder: Path, text: str) -> str:
@@ -58,7 +58,7 @@ def test_json_is_read_as_json_has_it(tmp_path: Path) -> None:
     ("text", "told"),
     [
         (SPEC + "walltme: '00:10:00'\n", "line 6: walltme: is not a field; did you mean walltime?"),
-        (SPEC + "walltime: 10 hours\n", "line 6: walltime: '10 hours' is not a text of the form"),
+        (SPEC + "walltime: 10 hours\n", "line 6: walltime: '10 hours' is not of the form"),
         (SPEC + "nodes: 0x10\n", "line 6: nodes: '0x10' is not of type integer"),
         (
             SPEC + "mounts:\n- source: /a\n- source: b\n",
@@ -182,4 +182,4 @@ def test_nothing_is_carried_out(tmp_path: Path, tag: str) -> None:
 
 def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="cannot be read: Is a directory"):
-        read_job_file(tmp_path)
+        read_job_file(FileArgument(str(tmp_path)))

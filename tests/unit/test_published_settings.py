@@ -9,7 +9,7 @@ import yaml
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
-from pipeline.cli import main
+from pipeline.cli.commands import commands
 from pipeline.settings import Settings, load
 from pipeline.settings.load import DECLARED
 from pipeline.shipped import folder
@@ -22,7 +22,7 @@ SCHEMAS = sorted(folder("schemas").glob("*.json"))
     [(["settings"], "config/defaults.yaml"), (["settings", "--schema"], "schemas/settings.schema.json")],
 )
 def test_the_shipped_document_is_what_the_command_prints(arguments: list[str], file: str) -> None:
-    printed = CliRunner().invoke(main, arguments, catch_exceptions=False).output
+    printed = CliRunner().invoke(commands, arguments, catch_exceptions=False).output
     shipped = folder(file.split("/")[0]) / file.split("/")[1]
     assert shipped.read_text(encoding="utf-8") == printed, f"jarvice-downstream {' '.join(arguments)} >{file}"
 
