@@ -84,12 +84,14 @@ class NativeJobs:
             self._tracker.submitted(JobStatus(job.name, sent.job_id, owner.user, "PENDING", Phase.QUEUED))
         return Submitted(JobRef(job.name, job.number, sent.job_id), owner.user, sent.is_new)
 
-    def all(self) -> list[JobStatus]:
-        """Every job that Slurm has not forgotten, oldest first."""
-        return self._with_exit_codes(self._known())
+    def all(self, user: str = "") -> list[JobStatus]:
+        """Every job that Slurm has not forgotten, oldest first; of this user, if one is named."""
+        return self._with_exit_codes(_of(user, self._known()))
 
-    def find(self, wanted: str) -> JobStatus:
+    def find(self, wanted: str, user: str = "") -> JobStatus:
         """The job with this name or id; of a user's jobs of one name the live one, or the last.
+
+        Where no user is named it can be anybody's.
 
         Raises:
             InvalidRequest: it is neither, or several users have a job of this name.
@@ -97,17 +99,19 @@ class NativeJobs:
         """
         if not _NAME_OR_ID.fullmatch(wanted):
             raise InvalidRequest(f"{wanted!r} is neither a job's name nor its id")
-        known = self._known()
+        known = _of(user, self._known())
         found = [job for job in known if wanted in (job.name, job.job_id)]
-        found = found or self._management.search(wanted)
+        found = found or _of(user, self._management.search(wanted))
         if not found:
             near = difflib.get_close_matches(wanted, {job.name for job in known}, n=1)
             raise NotFound(
-                f"there is no native job {wanted}" + (f"; did you mean {near[0]}?" if near else "")
+                f"there is no native job {wanted}"
+                + (f" of {user}" if user else "")
+                + (f"; did you mean {near[0]}?" if near else "")
             )
         if len({job.owner for job in found}) > 1:
             theirs = ", ".join(f"{job.job_id} ({job.owner})" for job in found)
-            raise InvalidRequest(f"several users have a job {wanted}: {theirs}; say the id")
+            raise InvalidRequest(f"several users have a job {wanted}: {theirs}; say the id or the user")
         [job] = self._with_exit_codes([max(found, key=_latest)])
         return job
 
@@ -251,6 +255,11 @@ class _Output:
 
     def _read(self, job: JobStatus) -> Piece | None:
         return self._patiently(lambda: self._management.output_from(job, self._given))
+
+
+def _of(user: str, jobs: list[JobStatus]) -> list[JobStatus]:
+    """Those of this user; without one, all."""
+    return [job for job in jobs if user in ("", job.owner)]
 
 
 def is_news(job: JobStatus, before: JobStatus | None) -> bool:

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -25,7 +25,7 @@ from pipeline.cli.job_views import (
 )
 from pipeline.cli.output import put_out
 from pipeline.cli.start import connect, ending_on_signals
-from pipeline.errors import DownstreamError, InvalidJob, InvalidRequest, SettingsFault
+from pipeline.errors import DownstreamError, InvalidJob, InvalidRequest, NotFound, SettingsFault
 from pipeline.identity import TOKEN_VARIABLE
 from pipeline.job import JobStatus, Phase
 from pipeline.native import NativeJobs, Submitted, is_news
@@ -35,6 +35,7 @@ _TOLD_ANYWAY = ("pipeline.tracker", "paramiko", "urllib3")
 
 _JOB = click.argument("job")
 _JOBS = click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+_USER = click.option("--user", default="", help="Whose JOB it is; a name may be that of several users' jobs.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
@@ -69,15 +70,16 @@ def submit(file: FileArgument, name: str | None, held: bool, wait: bool, as_json
 
 
 @click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@_USER
 @_JSON
-def status(jobs: tuple[str, ...], as_json: bool) -> None:
+def status(jobs: tuple[str, ...], user: str, as_json: bool) -> None:
     """Show each JOB, a name or an id; without one, all native jobs that Slurm still knows."""
     with _native_jobs() as (native, _):
         code = 0
         if jobs:
-            found, code = _found(native, jobs)
+            found, code = _found(native, jobs, user)
         else:
-            found = native.all()
+            found = native.all(user)
     if as_json:
         put_out(json.dumps([facts_of(job) for job in found], indent=2))
     elif found:
@@ -88,12 +90,13 @@ def status(jobs: tuple[str, ...], as_json: bool) -> None:
 
 
 @_JOB
+@_USER
 @click.option("--lines", type=click.IntRange(min=0), default=0, help="The last N lines only.", metavar="N")
 @click.option("--follow", is_flag=True, help="Print output as it comes, until the job has ended.")
-def logs(job: str, lines: int, follow: bool) -> None:
+def logs(job: str, user: str, lines: int, follow: bool) -> None:
     """Print the output of JOB, a name or an id."""
     with _native_jobs() as (native, _):
-        found = native.find(job)
+        found = native.find(job, user)
         if not follow:
             put_out(native.output(found, lines), nl=False)
             return
@@ -103,27 +106,29 @@ def logs(job: str, lines: int, follow: bool) -> None:
 
 
 @_JOBS
+@_USER
 @_JSON
-def cancel(jobs: tuple[str, ...], as_json: bool) -> None:
+def cancel(jobs: tuple[str, ...], user: str, as_json: bool) -> None:
     """End each JOB, a name or an id. Its files stay."""
 
     def end(native: NativeJobs, job: JobStatus) -> tuple[bool, str]:
         is_cancelled = native.cancel(job)
         return is_cancelled, "is cancelled" if is_cancelled else f"has ended already: {job.state}"
 
-    _with_each(jobs, end, fact="cancelled" if as_json else "")
+    _with_each(jobs, user, end, fact="cancelled" if as_json else "")
 
 
 @_JOBS
+@_USER
 @_JSON
-def release(jobs: tuple[str, ...], as_json: bool) -> None:
+def release(jobs: tuple[str, ...], user: str, as_json: bool) -> None:
     """Let each held JOB run, a name or an id."""
 
     def let_run(native: NativeJobs, job: JobStatus) -> tuple[bool, str]:
         native.release(job)
         return True, "is released"
 
-    _with_each(jobs, let_run, fact="released" if as_json else "")
+    _with_each(jobs, user, let_run, fact="released" if as_json else "")
 
 
 @contextmanager
@@ -206,7 +211,15 @@ def _awaited(native: NativeJobs, sent: Submitted, lasts: bool) -> JobStatus:
     with _leaving_alone(sent.ref.name, sent.ref.job_id, lasts=lasts):
         for job in native.watch(sent.ref, _ask_again):
             click.echo(words_of(job), err=True)
+        if not lasts:
+            _show_output(native, job)
         return job
+
+
+def _show_output(native: NativeJobs, job: JobStatus) -> None:
+    """The output of a job that no other command can show, on standard error: the result is how it ended."""
+    with suppress(NotFound):
+        click.echo(native.output(job, 0), nl=False, err=True)
 
 
 @contextmanager
@@ -220,13 +233,13 @@ def _leaving_alone(name: str, job_id: str, *, lasts: bool = True) -> Iterator[No
         sys.exit(EXIT_INTERRUPTED)
 
 
-def _found(native: NativeJobs, words: Iterable[str]) -> tuple[list[JobStatus], int]:
+def _found(native: NativeJobs, words: Iterable[str], user: str) -> tuple[list[JobStatus], int]:
     """The jobs, and the exit code of the first that is none."""
     found = []
     code = 0
     for word in words:
         try:
-            found.append(native.find(word))
+            found.append(native.find(word, user))
         except DownstreamError as fault:
             tell(fault)
             code = code or exit_code_of(fault)
@@ -235,6 +248,7 @@ def _found(native: NativeJobs, words: Iterable[str]) -> tuple[list[JobStatus], i
 
 def _with_each(
     words: Sequence[str],
+    user: str,
     do: Callable[[NativeJobs, JobStatus], tuple[bool, str]],
     *,
     fact: str,
@@ -246,13 +260,13 @@ def _with_each(
     """
     facts = []
     with _native_jobs() as (native, _):
-        found, code = _found(native, words)
+        found, code = _found(native, words, user)
         for job in found:
             is_done = False
             try:
                 is_done, said = do(native, job)
                 if not fact:
-                    put_out(f"{job.name} (job {job.job_id}) {said}")
+                    put_out(f"{job.name} (job {job.job_id} of {job.owner}) {said}")
             except DownstreamError as fault:
                 tell(fault)
                 code = code or exit_code_of(fault)

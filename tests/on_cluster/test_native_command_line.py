@@ -202,8 +202,11 @@ def test_a_name_of_two_users_is_told_by_its_ids(command: CommandLine, cluster: C
     ids = [json.loads(done.stdout)["job_id"] for done in (first, second)]
     done = command("status", name)
     assert done.returncode == 2
-    assert f"{ids[0]} (kirby), {ids[1]} (mario); say the id" in done.stderr
+    assert f"{ids[0]} (kirby), {ids[1]} (mario); say the id or the user" in done.stderr
     assert command.status(ids[1])["user"] == "mario"
+    for user, job_id in zip(("kirby", "mario"), ids, strict=True):
+        [found] = json.loads(command("status", "--json", "--user", user, name).stdout)
+        assert found["job_id"] == job_id
 
 
 @only_cli

@@ -229,10 +229,37 @@ def test_the_status_of_some(command: CommandLine, slurm: FakeSlurm) -> None:
     assert done.exit_code == 2
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["ID", "101"]
     assert done.stderr.splitlines() == [
-        "error: several users have a job b: 101 (mario), 102 (kirby); say the id",
+        "error: several users have a job b: 101 (mario), 102 (kirby); say the id or the user",
         "error: there is no native job hullo; did you mean hello?",
         "error: 'a b' is neither a job's name nor its id",
     ]
+
+
+def test_of_a_name_that_several_users_have_one_users_is_meant(
+    command: CommandLine, slurm: FakeSlurm, server: SshServer
+) -> None:
+    slurm.set_jobs(
+        f"101|mario|RUNNING|{HELLO}", "102|mario|PENDING|jarvice_:b", "103|kirby|PENDING|jarvice_:b"
+    )
+    over = f"100|kirby|FAILED|00:00:05|n1|3:0|{HELLO}"
+    slurm.command("sacct", f"[[ $* != *--name={HELLO}* ]] || echo '{over}'")
+    for user, ids in (("kirby", ["100", "103"]), ("mario", ["101", "102"])):
+        jobs = json.loads(command("status", "--json", "--user", user, "hello", "b").stdout)
+        assert [(job["job_id"], job["user"]) for job in jobs] == [(job_id, user) for job_id in ids]
+    assert [job["job_id"] for job in json.loads(command("status", "--json", "--user", "mario").stdout)] == [
+        "101", "102",
+    ]  # fmt: skip
+    for name in ("kirby", "mario"):
+        (server.home(name) / ".jarvice").mkdir()
+        (server.home(name) / ".jarvice" / f"{name}+hello.out").write_text(f"{name}'s\n")
+        assert command("logs", "--user", name, "hello").stdout == f"{name}'s\n"
+    done = command("cancel", "--user", "kirby", "hello")
+    assert done.stdout == "hello (job 100 of kirby) has ended already: FAILED\n"
+    assert slurm.calls("scancel") == [], "mario's is left alone"
+    assert command("release", "--user", "mario", "b").stdout == "b (job 102 of mario) is released\n"
+    done = command("cancel", "--user", "kirby", "101", "b")
+    assert done.stderr == "error: there is no native job 101 of kirby\n"
+    assert slurm.calls("scancel") == ["jarvice scancel 103"]
 
 
 # ---- logs ----
@@ -294,7 +321,7 @@ def test_jobs_are_ended_and_released(
     slurm.set_jobs(f"100|kirby|{state}|{HELLO}")
     done = command(word, "none", "hello")
     assert done.exit_code == 2
-    assert done.stdout == f"hello (job 100) {said}\n"
+    assert done.stdout == f"hello (job 100 of kirby) {said}\n"
     assert done.stderr == "error: there is no native job none\n"
     assert slurm.calls("scancel") + slurm.calls("scontrol") == ([call] if call else [])
     assert output.exists()

@@ -90,7 +90,10 @@ def test_the_local_connector_runs_a_job_for_as_long_as_the_command(
     path = f"{local.folder / 'bin'}:{os.environ['PATH']}"
     done = local("submit", "--wait", local.file, PATH=path)
     assert done.exit_code == code, done.stderr
-    assert (local.folder / "state/local/.jarvice/kirby+hello.out").read_text().startswith("it ran\n")
+    assert done.stderr[done.stderr.index(" after 00:") :].splitlines()[1] == "it ran", (
+        "nothing else can show it"
+    )
+    assert done.stdout.startswith("hello is submitted, as job ")
     assert local("submit", "--wait", local.file, PATH=path).stdout.startswith("hello is submitted, as job ")
 
 

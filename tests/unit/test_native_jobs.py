@@ -144,7 +144,7 @@ def test_of_a_users_jobs_of_one_name_the_live_one_counts_or_the_last(site: Site)
 
 def test_a_name_of_several_users_is_told_with_the_ids(site: Site) -> None:
     site.cluster.live = [RUNS, replace(RUNS, job_id="8", owner="mario")]
-    with pytest.raises(InvalidRequest, match=r"job hello: 7 \(kirby\), 8 \(mario\); say the id"):
+    with pytest.raises(InvalidRequest, match=r"job hello: 7 \(kirby\), 8 \(mario\); say the id or the user"):
         site.jobs.find("hello")
     assert site.jobs.find("8").owner == "mario"
 
