@@ -45,7 +45,7 @@ def test_a_submission_that_slurmctld_missed_can_be_sent_again(
     if interface.name == "cli" or "whether the job was accepted" in first.json()["error"]:
         unsettled = service.post("/submit", args)
         assert unsettled.status_code == 503, "it may still have been accepted"
-        assert "ask again" in unsettled.json()["error"]
+        assert "it is settled " in unsettled.json()["error"]
     if interface.name == "cli":  # as if a minute had passed; slurmrestd is believed sooner
         cluster.run("touch", "--date=-2 minutes", interface.control(args["name"]))
     eventually(lambda: service.post("/submit", args).ok, seconds=30, what="the submission")
