@@ -174,7 +174,7 @@ def test_exit_codes_are_asked_for_once_for_all_jobs_that_failed(
 ) -> None:
     slurm.command("squeue", "printf '%-20s%-20s\\n' 100 3:0 101 0:9")
     jobs = [
-        JobStatus(NAME, job_id, "kirby", state, states.phase(state))
+        JobStatus(NAME, job_id, "kirby", state, states.phase(state), nodes=("n1",))
         for job_id, state in [("99", "RUNNING"), ("100", "FAILED"), ("101", "FAILED"), ("102", "TIMEOUT")]
     ]
     found = connector.management.with_exit_codes(jobs)
@@ -185,7 +185,7 @@ def test_exit_codes_are_asked_for_once_for_all_jobs_that_failed(
     assert len(slurm.calls("squeue")) == 1
 
 
-FAILED = JobStatus(NAME, "100", "kirby", "FAILED", Phase.ENDED)
+FAILED = JobStatus(NAME, "100", "kirby", "FAILED", Phase.ENDED, nodes=("n1",))
 
 
 def test_a_job_that_slurmctld_has_just_forgotten_has_no_exit_code(
