@@ -79,6 +79,11 @@ class CommandLine:
         assert done.returncode == 0, done.stderr
         return name
 
+    def pulled(self) -> None:
+        """Have the image, so that no job says that it pulls it."""
+        name = self.spec("true")
+        assert self("submit", "--wait", f"{name}.yaml").returncode == 0
+
     def status(self, job: str) -> dict[str, Any]:
         """What ``status --json`` says of a job."""
         done = self("status", "--json", job)
@@ -134,6 +139,7 @@ def test_a_batch_script_that_a_signal_ends_and_jobs_that_slurm_ends(
 
 
 def test_output_is_followed_byte_for_byte(command: CommandLine) -> None:
+    command.pulled()
     script = (
         "i=0; while [ $i -lt 5 ]; do echo begin $i; seq 1 60000; sleep 1; i=$((i+1)); done; printf 'no line'"
     )
@@ -149,6 +155,7 @@ def test_output_is_followed_byte_for_byte(command: CommandLine) -> None:
 
 
 def test_ctrl_c_leaves_the_job_alone(command: CommandLine) -> None:
+    command.pulled()
     name = command.spec("echo up; sleep 300")
     waits = command.start("submit", "--wait", f"{name}.yaml")
     eventually(lambda: command("logs", name).stdout == "up\n", what="the first line")
@@ -231,7 +238,7 @@ def test_a_token_is_its_users_only(command: CommandLine, cluster: Cluster) -> No
 
 @also_managed
 @pytest.mark.parametrize(
-    ("wrong", "said"), [({"partition": "none"}, "partition"), ({"nodes": 99}, "node configuration")]
+    ("wrong", "said"), [({"partition": "none"}, "partition"), ({"memory_gb": 9999999}, "node configuration")]
 )
 def test_what_slurm_refuses_is_told_and_can_be_submitted_again(
     command: CommandLine, wrong: dict[str, Any], said: str
