@@ -18,19 +18,21 @@ _COMMAND = ("cat", "/proc/uptime")
 
 
 def container_start(bed: Bed) -> str:
-    """From submit (cli) to the command's first output, image cached, 64 MB overlay; and the same by hand."""
+    """From submit (cli) to the command's first output, image cached, 64 MB overlay; and its parts by hand."""
     with TemporaryDirectory() as folder:
         containers = Containers(bed.cluster, interface.cli(bed.cluster), Path(folder))
         try:
             image = _cached_image(containers)
             by_hand = [_by_hand(bed, image) for _ in range(_TIMES)]
+            by_slurm = [_by_slurm(bed) for _ in range(_TIMES)]
             submitted = [_submitted(containers, "always") for _ in range(_TIMES)]
             missing = [_submitted(containers, "missing") for _ in range(_TIMES)]
         finally:
             containers.close()
     return (
         f"{summary(submitted)}; pull: missing {summary(missing)}; "
-        f"singularity exec by hand on the node {summary(by_hand)}"
+        f"singularity exec by hand on the node {summary(by_hand)}; "
+        f"the command without a container by sbatch and srun {summary(by_slurm)}"
     )
 
 
@@ -57,6 +59,16 @@ def _by_hand(bed: Bed, image: str) -> float:
     )
     begun = time.time()
     return _since(begun, bed.cluster.run("runuser", "-u", "kirby", "--", "bash", "-c", line, node=_NODE))
+
+
+def _by_slurm(bed: Bed) -> float:
+    wrapped = f"srun {' '.join(_COMMAND)}"
+    line = (
+        f"cd; sbatch --wait --nodelist={_NODE} --output=bench.out --wrap '{wrapped}' >/dev/null; "
+        "cat bench.out; rm bench.out"
+    )
+    begun = time.time()
+    return _since(begun, bed.cluster.run("runuser", "-u", "kirby", "--", "bash", "-c", line))
 
 
 def _since(begun: float, output: str) -> float:
