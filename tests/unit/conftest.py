@@ -1,4 +1,4 @@
-"""Fixtures for tests with an SSH server in this process, and for those of the command line."""
+"""Fixtures for tests with an SSH server in this process, of the command line, and of pulls."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pipeline.transport.ssh import Host, Login, SshTransport
 from tests.harness.command_line import CommandLine, behind_ssh, on_this_machine
 from tests.harness.fake_slurm import FakeSlurm
 from tests.harness.keys import private_key_text
+from tests.harness.pulling_site import Site
 from tests.harness.ssh_server import SshServer, new_host_key
 
 KEY = private_key_text()
@@ -67,3 +68,11 @@ def command(server: SshServer, slurm: FakeSlurm, tmp_path: Path) -> CommandLine:
 def local(tmp_path: Path) -> CommandLine:
     """The command line with the local connector."""
     return on_this_machine(tmp_path)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    yield site
+    site.registry.stop()
+    site.tokens.stop()

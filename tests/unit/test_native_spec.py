@@ -107,7 +107,7 @@ def test_every_field(settings: Settings) -> None:
         mounts:
           - source: /data
           - {source: /scratch/a b, target: /work, read_only: true}
-        working_dir: /work/x
+        working_dir: /srv/x
         held: true
         mpi: true
         ranks_per_node: 4
@@ -133,7 +133,7 @@ def test_every_field(settings: Settings) -> None:
             script="#!/bin/sh\necho $1\n",
             environment={"A": "b", "B": "1", "_C": ""},
             mounts=(Mount("/data", "/data"), Mount("/scratch/a b", "/work", True)),
-            working_dir="/work/x",
+            working_dir="/srv/x",
             pull="missing",
             mpi="pmix",
             ranks_per_node=4,
