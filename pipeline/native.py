@@ -79,10 +79,17 @@ class NativeJobs:
         job = preparer.check_spec(spec)
         batch = preparer.render(job)
         owner = self._submission.owner_named(job.user, token)
-        sent = self._patiently(lambda: self._submission.submit(batch, owner), told, only_after=InDoubt)
-        if sent.is_new:
+        doubts: list[DownstreamError] = []
+
+        def in_doubt(fault: DownstreamError) -> None:
+            doubts.append(fault)
+            told(fault)
+
+        sent = self._patiently(lambda: self._submission.submit(batch, owner), in_doubt, only_after=InDoubt)
+        is_new = sent.is_new or bool(doubts)  # of what was in doubt here the job is the outcome
+        if is_new:
             self._tracker.submitted(JobStatus(job.name, sent.job_id, owner.user, "PENDING", Phase.QUEUED))
-        return Submitted(JobRef(job.name, job.number, sent.job_id), owner.user, sent.is_new)
+        return Submitted(JobRef(job.name, job.number, sent.job_id), owner.user, is_new)
 
     def all(self, user: str = "") -> list[JobStatus]:
         """Every job that Slurm has not forgotten, oldest first; of this user, if one is named."""

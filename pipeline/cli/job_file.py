@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -43,7 +45,11 @@ class FileArgument:
 
     def read(self) -> bytes:
         """All that is in it. Raises OSError."""
-        return sys.stdin.buffer.read() if self.given == "-" else Path(self.given).read_bytes()
+        if self.given != "-":
+            return Path(self.given).read_bytes()
+        if sys.stdin is None:  # what Python makes of one that is closed
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return sys.stdin.buffer.read()
 
 
 FILE = click.Path(path_type=FileArgument, allow_dash=True)

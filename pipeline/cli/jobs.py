@@ -85,7 +85,7 @@ def status(jobs: tuple[str, ...], user: str, as_json: bool) -> None:
     elif found:
         put_out(table(found))
     elif not jobs:
-        click.echo("there are no native jobs", err=True)
+        click.echo("there are no native jobs" + (f" of {user}" if user else ""), err=True)
     sys.exit(code)
 
 
@@ -200,9 +200,8 @@ def _telling_of_doubt() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo(
-            "interrupted: the job may be submitted or not; the same command again makes sure", err=True
-        )
+        unsure = "the job may be submitted or not; the same command again, 20 s from now, makes sure"
+        click.echo(f"interrupted: {unsure}", err=True)
         sys.exit(EXIT_INTERRUPTED)
 
 

@@ -18,6 +18,8 @@ def put_out(result: str | bytes, *, nl: bool = True) -> None:
         BrokenPipeError: nobody reads any more.
         DownstreamError: it cannot be written.
     """
+    if sys.stdout is None:  # what Python makes of one that is closed
+        raise DownstreamError("standard output cannot be written: it is closed")
     try:
         click.echo(result, nl=nl)
     except BrokenPipeError:

@@ -17,6 +17,16 @@ _SECRET_FIELDS = ("bearer", "hpc_script", "credentials")
 _SECRET_DOCUMENTS = ("registry_logins",)
 """Of these not even the name of a field is told that is none: it may be a value in the wrong place."""
 
+_TYPES = {
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping of names to values",
+    "null": "empty",
+}
+
 
 def check(name: str, document: object, whole: str = "the form") -> None:
     """Check a document against ``schemas/<name>.schema.json``; ``whole`` is what a message calls it.
@@ -59,8 +69,8 @@ def _known(fault: ValidationError) -> list[str]:
 def _expected(fault: ValidationError) -> str:
     said: Any = fault.schema.get("x-expected") if isinstance(fault.schema, dict) else None
     words = {
-        "type": f"of type {_either(fault.validator_value)}",
-        "enum": _either(fault.validator_value),
+        "type": " or ".join(_TYPES.get(str(name), str(name)) for name in _list(fault.validator_value)),
+        "enum": " or ".join(map(str, _list(fault.validator_value))),
         "pattern": f"of the form {fault.validator_value}",
         "minimum": f"{fault.validator_value} or more",
         "maximum": f"{fault.validator_value} or less",
@@ -69,5 +79,5 @@ def _expected(fault: ValidationError) -> str:
     return str(said or words.get(str(fault.validator), f"valid ({fault.validator})"))
 
 
-def _either(values: Any) -> str:
-    return " or ".join(map(str, values)) if isinstance(values, list) else str(values)
+def _list(values: Any) -> list[Any]:
+    return values if isinstance(values, list) else [values]

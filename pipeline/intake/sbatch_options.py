@@ -28,6 +28,12 @@ BARE_OPTIONS = (
 )  # fmt: skip
 """sbatch options that can stand without a value; another one would take the next option for it."""
 
+SWITCHES = (
+    "consolidate-segments", "contiguous", "hold", "ignore-pbs", "no-requeue", "overcommit", "oversubscribe",
+    "reboot", "requeue", "spread-job", "spread-segments", "stepmgr", "use-min-nodes",
+)  # fmt: skip
+"""Those of them that take none. Source: sbatch(1)."""
+
 
 def sbatch_option(name: str, field: str, value: object) -> str:
     """The long name of an option of sbatch that a job may ask for.

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.errors import InvalidJob
 from pipeline.intake import images
 from pipeline.intake.checking import check
-from pipeline.intake.sbatch_options import BARE_OPTIONS, CONTROL, sbatch_option
+from pipeline.intake.sbatch_options import BARE_OPTIONS, CONTROL, SWITCHES, sbatch_option
 from pipeline.job import Container, Credentials, Image, Job, Mount, Resources
 from pipeline.settings import Settings
 
@@ -108,6 +108,8 @@ def _sbatch_options(options: Mapping[str, str | int | bool]) -> Iterator[tuple[s
         option = sbatch_option(name, field, f"{name}: {value}")
         if option in _FIELDS_OF_OPTIONS:
             raise InvalidJob(field, expected=f"taken here: the field {_FIELDS_OF_OPTIONS[option]} says it")
+        if option in SWITCHES and value is not True:
+            raise InvalidJob(field, value=value, expected="true: the option takes no value")
         if value is False or (value is True and option not in BARE_OPTIONS):
             raise InvalidJob(field, value=value, expected="a value that sbatch takes")
         if CONTROL.search(str(value)):

@@ -103,7 +103,8 @@ class Withdraw:
 class Settle:
     """Find the job of an unsettled claim by its name and record its id.
 
-    Without such a job an old claim is given up, so that the next submission can send the job.
+    Without such a job an old claim is given up, so that the next submission can send the job. What slurmctld
+    keeps of one that it refused, as ``states.was_refused`` says, is no such job.
     """
 
     control: str
@@ -115,11 +116,15 @@ class Settle:
         accounted = shell.join(accounted_with_name(self.slurm_name, days=7))
         return (
             f"c={shell.quote(self.control)}; "
-            f'id=$(squeue --noheader --all --states=all --user="$(id -un)" {name} --format=%A) || exit; '
-            f"known() {{ sacct --noheader --parsable2 --allocations {accounted} --format=JobIDRaw; }}; "
-            '[ -n "$id" ] || id=$(known 2>/dev/null) || '
+            f'id=$(squeue --noheader --all --states=all --user="$(id -un)" {name} '
+            "--format='%A|%T|%N') || exit; "
+            f"known() {{ sacct --noheader --parsable2 --allocations {accounted} "
+            "--format=JobIDRaw,State,NodeList; }; "
+            'taken() { while IFS="|" read -r id state nodes; do case "$state|$nodes" in '
+            '"FAILED|" | "FAILED|None assigned") ;; *) echo "$id"; break ;; esac; done; }; '
+            'id=$(taken <<<"$id"); '
+            '[ -n "$id" ] || { id=$(known 2>/dev/null) && id=$(taken <<<"$id"); } || '
             'case $(known 2>&1) in *"storage is disabled"*) ;; *) known >/dev/null; exit 1 ;; esac; '
-            "id=${id%%$'\\n'*}; "
             'if [[ $id =~ ^[0-9]+$ ]]; then printf "%s\\n" "$id" >"$c/jobid"; echo "$id"; '
             'elif claimed=$(stat -c %Y "$c" 2>/dev/null) '
             f"&& [ $(($(date +%s) - claimed)) -ge {CLAIM_SECONDS} ]; then "

@@ -25,7 +25,7 @@ if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null;
 fi
 rm -f "$control"/{exit,failed,output,last,last-output}
 # Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
-leftovers=("$control"/{secrets,job.sh,task.sh,command})
+leftovers=("$control"/{secrets,job.sh,job.sh.new,task.sh,command})
 trap 'rm -f "${leftovers[@]}"' EXIT
 
 # What each task does; it runs the script below.
@@ -87,9 +87,9 @@ END_OF_TASK
 
 # The upstream's script, byte for byte; every node reads this one file.
 # Its logins can be put in once. What a signal ends, Slurm may start again: it finds the script as it was.
-leftovers=("$control"/{secrets,task.sh})
+leftovers=("$control"/{secrets,job.sh.new,task.sh})
 if [ -e "$control/secrets" ]; then
-{ head --bytes=-1 | LC_ALL=C sed 's/<CR>/\r/g' | LC_ALL=C sed --file="$control/secrets"; } >"$control/job.sh" <<'END_OF_SCRIPT' || exit 1
+{ head --bytes=-1 | LC_ALL=C sed 's/<CR>/\r/g' | LC_ALL=C sed --file="$control/secrets"; } >"$control/job.sh.new" <<'END_OF_SCRIPT' || exit 1
 #!/bin/bash<CR>
 JOBOBJ_INTERACTIVE=False<CR>
 JOBOBJ_APPDEFVERSION=2<CR>
@@ -121,6 +121,7 @@ export JOB_LOCAL_USER="$USER"
 echo done<CR>
 
 END_OF_SCRIPT
+mv "$control/job.sh.new" "$control/job.sh" || exit 1
 rm -f "$control/secrets"
 elif [ ! -e "$control/job.sh" ]; then
     echo "The registry logins of this job are gone: they were for its first run. Submit it under a new name." >&2

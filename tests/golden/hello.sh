@@ -25,7 +25,7 @@ if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null;
 fi
 rm -f "$control"/{exit,failed,output,last,last-output}
 # Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
-leftovers=("$control"/{secrets,job.sh,task.sh,command})
+leftovers=("$control"/{secrets,job.sh,job.sh.new,task.sh,command})
 trap 'rm -f "${leftovers[@]}"' EXIT
 
 # What each task does; it runs the script below.

@@ -35,7 +35,7 @@ if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null;
 fi
 rm -f "$control"/{exit,failed,output,last,last-output}
 # Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
-leftovers=("$control"/{secrets,job.sh,task.sh,command})
+leftovers=("$control"/{secrets,job.sh,job.sh.new,task.sh,command})
 trap 'rm -f "${leftovers[@]}"' EXIT
 
 # What each task does; it runs the script below.
@@ -264,7 +264,7 @@ pull() {
     )"; then
         echo "$said"
         [ "$cache" = "$private" ] || chmod a+r "$image.partial"
-        mv "$image.partial" "$image"
+        mv "$image.partial" "$image" && unset "leftovers[-1]"
         return
     fi
     rm -f "$image.partial"
@@ -361,14 +361,12 @@ srun --kill-on-bad-exit=1 --wait=0 --nodes=2 --ntasks=8 --ntasks-per-node=4 \
 srun_code=$?
 
 leftovers+=("$control/job.sh")
-# srun returns the highest code of all tasks; the first task's own code decides, when it came to one.
-if read -r _ code started _ 2>/dev/null <"$control/exit"; then
-    # Or that of the first rank that failed, which may have been after the first task's end.
-    if [ "$code" = 0 ] && read -r failed 2>/dev/null <"$control/failed"; then
-        code="$failed"
-        echo "$SLURM_JOB_ID $code $started $(date +%s)" >"$control/exit.new" && mv "$control/exit.new" "$control/exit"
-    fi
-    exit "$code"
+# The first rank that failed decides, whenever that was; of one that was killed with its task only srun knows.
+read -r _ code started _ 2>/dev/null <"$control/exit"
+if [ "${code:-0}" = 0 ]; then
+    read -r code 2>/dev/null <"$control/failed" || code="$srun_code"
+    [ -n "$started" ] || [ "$code" != 0 ] || code=1
+    echo "$SLURM_JOB_ID $code ${started:-$(($(date +%s) - SECONDS))} $(date +%s)" >"$control/exit.new" &&
+        mv "$control/exit.new" "$control/exit"
 fi
-[ "$srun_code" != 0 ] || srun_code=1
-exit "$srun_code"
+exit "$code"

@@ -25,7 +25,7 @@ if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null;
 fi
 rm -f "$control"/{exit,failed,output,last,last-output}
 # Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
-leftovers=("$control"/{secrets,job.sh,task.sh,command})
+leftovers=("$control"/{secrets,job.sh,job.sh.new,task.sh,command})
 trap 'rm -f "${leftovers[@]}"' EXIT
 
 # What belongs where the script below has a mark. Slurm shows this script to whoever it lets.
@@ -182,7 +182,7 @@ pull() {
             docker://registry-1.docker.io/group/app@"$digest" 2>&1
     )"; then
         [ "$cache" = "$private" ] || chmod a+r "$image.partial"
-        mv "$image.partial" "$image"
+        mv "$image.partial" "$image" && unset "leftovers[-1]"
         return
     fi
     rm -f "$image.partial"

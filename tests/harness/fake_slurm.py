@@ -33,7 +33,7 @@ _COMMANDS = {
                 [[ $codes_of != *,$id,* ]] || echo "$id 3:0"
                 continue
             fi
-            [ "$form" = %A ] && echo "$id" || squeue_line "${form%%|*}"
+            [ "$form" = '%A|%T|%N' ] && echo "$id|${state%%(*}|n1" || squeue_line "${form%%|*}"
         done <"$jobs"
     """,
     "sacct": "exit 0",

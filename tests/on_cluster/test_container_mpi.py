@@ -44,7 +44,12 @@ def test_fewer_ranks_than_cores_with_an_overlay_for_each(containers: Containers,
 
 @only_cli
 @pytest.mark.parametrize(
-    "script", ["exit $((7 * SLURM_PROCID))", '[ "$SLURM_PROCID" = 0 ] || { sleep 3; exit 7; }']
+    "script",
+    [
+        "exit $((7 * SLURM_PROCID))",
+        '[ "$SLURM_PROCID" = 0 ] || { sleep 3; exit 7; }',
+        '[ "$SLURM_PROCID" != 0 ] || sleep 60; exit 7',
+    ],
 )
 def test_a_rank_that_fails_makes_the_job_fail_with_its_code(
     containers: Containers, cluster: Cluster, script: str

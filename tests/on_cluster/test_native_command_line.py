@@ -200,20 +200,26 @@ def test_the_portal_sees_no_native_job(command: CommandLine, service: Service) -
     command("cancel", name)
 
 
-@only_cli  # where jobs are kept in the users' homes
-def test_a_name_of_two_users_is_told_by_its_ids(command: CommandLine, cluster: Cluster) -> None:
-    name = command.spec("true")
-    other = command.folder / "mario.yaml"
-    other.write_text((command.folder / f"{name}.yaml").read_text().replace("user: kirby", "user: mario"))
-    first, second = (command("submit", "--json", file) for file in (f"{name}.yaml", other))
-    ids = [json.loads(done.stdout)["job_id"] for done in (first, second)]
+def test_users_have_jobs_of_one_name_which_ids_and_users_tell_apart(
+    command: CommandLine, cluster: Cluster
+) -> None:
+    """Through slurmrestd their files are in one scratch folder."""
+    users = ("kirby", "mario")
+    name = command.spec("id -un")
+    file = command.folder / f"{name}.yaml"
+    ids = {}
+    for user in users:
+        file.write_text(file.read_text().replace("user: kirby", f"user: {user}"))
+        done = command("submit", "--json", file, SLURM_JWT=cluster.token(user))
+        ids[user] = json.loads(done.stdout)["job_id"]
     done = command("status", name)
     assert done.returncode == 2
-    assert f"{ids[0]} (kirby), {ids[1]} (mario); say the id or the user" in done.stderr
-    assert command.status(ids[1])["user"] == "mario"
-    for user, job_id in zip(("kirby", "mario"), ids, strict=True):
+    assert f"{ids['kirby']} (kirby), {ids['mario']} (mario); say the id or the user" in done.stderr
+    for user in users:
+        assert command.until(ids[user], "ended")["exit_code"] == 0
         [found] = json.loads(command("status", "--json", "--user", user, name).stdout)
-        assert found["job_id"] == job_id
+        assert (found["job_id"], found["user"]) == (ids[user], user)
+        assert command("logs", "--lines", "1", ids[user]).stdout == f"{user}\n"
 
 
 @only_cli
@@ -260,12 +266,14 @@ def test_while_slurm_is_away_the_exit_code_says_try_again_and_who_waits_goes_on(
 ) -> None:
     name = command.spec("sleep 8; exit 5")
     waits = command.start("submit", "--wait", f"{name}.yaml")
-    eventually(lambda: cluster.jobs(name), what="the job")
-    command.until(name, "running")
+    job_id = command.until(name, "running")["job_id"]
+    steps = ("squeue", "--noheader", "--steps", f"--jobs={job_id}")
+    # srun gives up at once when it is slurmctld's turn to let it start.
+    eventually(lambda: f"{job_id}.0 " in cluster.run(*steps), what="the step")
     with away(cluster, "slurmctld"):
         assert command("status", name).returncode == 75
     _, told = waits.communicate(timeout=180)
-    assert waits.returncode == 5, told
+    assert waits.returncode == 5, told + command("logs", name).stdout
     assert told.count("asking again") <= 1
 
 

@@ -124,6 +124,15 @@ def test_a_pull_that_was_ended_leaves_nothing_and_the_job_says_that_its_login_is
     )  # fmt: skip
 
 
+def test_a_job_that_ends_leaves_what_another_pulls_alone(site: Site) -> None:
+    """The image was removed meanwhile."""
+    site.registry.reactions = [has()]
+    partial = Path(f"{site.image()}.partial")
+    site.node.command("srun", f": >{partial}")
+    site.pull()
+    assert partial.exists()
+
+
 def test_of_two_jobs_at_once_one_pulls(site: Site) -> None:
     site.registry.reactions = [has(), has()]
     pulls_until_told(site)

@@ -116,3 +116,27 @@ def test_the_first_rank_that_fails_decides(node: ContainerNode, ranks: str, code
     node.command("apptainer", f"case $2 in exec) {ranks} ;; esac")
     assert run(node, job_of(node, mpi="pmix", ranks_per_node=2)).exit_code == code
     assert record(node) == str(code)
+
+
+def test_of_ranks_that_are_killed_with_their_tasks_the_first_that_failed_decides(node: ContainerNode) -> None:
+    """srun kills the others' tasks when one fails; the first rank's may leave no record."""
+    killed = TWO_RANKS.replace(
+        "worst=0",
+        'until [ -e "$HOME"/.jarvice/control/*/failed ]; do :; done; kill -KILL "${pids[0]}"; worst=0',
+    )
+    node.command("srun", killed)
+    ranks = '[ "$SLURM_PROCID" = 0 ] || exit 7; exec sleep 1'
+    node.command("apptainer", f"case $2 in exec) {ranks} ;; esac")
+    assert run(node, job_of(node, mpi="pmix", ranks_per_node=2)).exit_code == 7
+    assert record(node) == "7"
+
+
+def test_a_rank_that_is_killed_with_its_task_is_known_by_srun(node: ContainerNode) -> None:
+    killed = TWO_RANKS.replace(
+        "worst=0", 'until [ -e "$HOME/up" ]; do :; done; kill -KILL "${pids[1]}"; worst=0'
+    )
+    node.command("srun", killed)
+    ranks = '[ "$SLURM_PROCID" = 1 ] || exit 0; : >"$HOME/up"; exec sleep 1'
+    node.command("apptainer", f"case $2 in exec) {ranks} ;; esac")
+    assert run(node, job_of(node, mpi="pmix", ranks_per_node=2)).exit_code == 137
+    assert record(node) == "137"

@@ -59,7 +59,7 @@ def test_ctrl_c_while_a_job_is_sent_says_that_nobody_knows(command: CommandLine,
     process.send_signal(signal.SIGINT)
     shown, told = process.communicate(timeout=20)
     assert (process.returncode, shown) == (130, "")
-    assert "may be submitted or not; the same command again makes sure" in told
+    assert "may be submitted or not; the same command again, 20 s from now, makes sure" in told
 
 
 def test_a_script_has_the_id_of_a_job_that_it_does_not_wait_for_any_more(

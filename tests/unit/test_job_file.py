@@ -59,7 +59,7 @@ def test_json_is_read_as_json_has_it(tmp_path: Path) -> None:
     [
         (SPEC + "walltme: '00:10:00'\n", "line 6: walltme: is not a field; did you mean walltime?"),
         (SPEC + "walltime: 10 hours\n", "line 6: walltime: '10 hours' is not of the form"),
-        (SPEC + "nodes: 0x10\n", "line 6: nodes: '0x10' is not of type integer"),
+        (SPEC + "nodes: 0x10\n", "line 6: nodes: '0x10' is not a whole number"),
         (
             SPEC + "mounts:\n- source: /a\n- source: b\n",
             "line 8: mounts.1.source: 'b' is not an absolute path",

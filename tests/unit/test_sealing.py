@@ -184,6 +184,18 @@ def test_a_job_that_is_started_again_finds_the_script_as_it_was(
     assert node.home.joinpath("job.sh").read_bytes() == unsealed(SECRET_JOB)
 
 
+def test_a_script_that_was_cut_short_is_not_run_when_the_job_is_started_again(node: Sandbox) -> None:
+    """No space is left, for one."""
+    batch = ALONE.batch_script(SECRET_JOB)
+    control = sent(node, batch)
+    node.command("sed", "head --bytes=10; exit 1")
+    assert started(node, batch).exit_code == 1
+    (node.bin / "sed").unlink()
+    assert {file.name for file in control.iterdir()} == {"started"}
+    reply = started(node, batch)
+    assert (reply.exit_code, reply.stdout, reply.stderr) == (1, b"", GONE)
+
+
 def test_a_job_that_is_started_again_after_its_end_says_that_its_logins_are_gone(node: Sandbox) -> None:
     batch = ALONE.batch_script(SECRET_JOB)
     control = sent(node, batch)

@@ -39,6 +39,15 @@ def test_a_job_that_slurmctld_knows_is_found_and_recorded(slurm: Sandbox) -> Non
     assert not slurm.calls("sbatch")
 
 
+def test_what_slurmctld_keeps_of_a_job_that_it_refused_is_not_the_job(slurm: Sandbox) -> None:
+    claim(slurm)
+    slurm.command("squeue", "printf '%s|FAILED|%s\\n' 121 '' 123 n1")
+    assert settle(slurm) == "123"
+    slurm.command("squeue", "echo '121|FAILED|'")
+    slurm.command("sacct", "printf '%s|FAILED|%s\\n' 121 'None assigned' 124 n1")
+    assert settle(slurm) == "124"
+
+
 def test_a_job_that_only_accounting_knows_is_found(slurm: Sandbox) -> None:
     claim(slurm)
     slurm.command("sacct", f'[[ "$*" == *" --name={NAME} "*" --state="*,CANCELLED,* ]] && echo 123')

@@ -388,7 +388,8 @@ def test_who_submits_a_native_job_settles_what_became_of_a_lost_answer(
     told: list[DownstreamError] = []
     jobs = NativeJobs(Settings(poll_interval=0.1), connect(job_name_prefix=NATIVE))
     spec = {"name": "hello", "user": "kirby", "image": "/images/app.sif", "command": ["echo"]}
-    assert jobs.submit(spec, KIRBY.token, told.append).ref.job_id == "100"
+    sent = jobs.submit(spec, KIRBY.token, told.append)
+    assert (sent.ref.job_id, sent.is_new) == ("100", True), "nobody else has sent it"
     assert submissions(slurm) == 1
     [doubt] = told
     assert str(doubt).endswith("; whether the job was accepted is not known yet")

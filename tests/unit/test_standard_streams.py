@@ -66,7 +66,24 @@ def test_a_full_disk_is_one_line(
     assert line.endswith("standard output cannot be written: No space left on device")
 
 
+@pytest.mark.parametrize("words", ["status", "settings", "validate hello.yaml"])
+def test_where_nothing_can_be_put_out_is_one_line(command: CommandLine, slurm: FakeSlurm, words: str) -> None:
+    slurm.set_jobs(f"100|kirby|RUNNING|{HELLO}")
+    done = in_shell(command, f"$program {words} >&-")
+    assert done.returncode == 1
+    [line] = told(done)
+    assert line.endswith("standard output cannot be written: it is closed")
+
+
 # ---- standard input ----
+
+
+def test_a_closed_standard_input_is_one_line(command: CommandLine) -> None:
+    done = in_shell(command, "$program validate - <&-")
+    assert (done.returncode, told(done)) == (
+        2,
+        ["error: standard input: cannot be read: Bad file descriptor"],
+    )
 
 
 def test_a_spec_can_come_from_standard_input(command: CommandLine, slurm: FakeSlurm) -> None:

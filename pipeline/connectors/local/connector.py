@@ -97,6 +97,7 @@ class Local:
                     return Sent(job.job_id, is_new=False)
             # Jobs of an earlier start are forgotten; what they claimed must not stand in the way.
             shutil.rmtree(self._folder / batch.files.control, ignore_errors=True)
+            (self._folder / batch.files.output).unlink(missing_ok=True)
             job = _Job(str(self._next_id), batch, asked, asked.held)
             self._next_id += 1
             self._jobs[job.job_id] = job
