@@ -21,18 +21,14 @@ RESERVED_OPTIONS = (
 )  # fmt: skip
 """sbatch options that the downstream needs for itself."""
 
-BARE_OPTIONS = (
-    "consolidate-segments", "contiguous", "exclusive", "get-user-env", "hold", "ignore-pbs", "nice",
-    "no-kill", "no-requeue", "oom-kill-step", "overcommit", "oversubscribe", "reboot", "requeue",
-    "spread-job", "spread-segments", "stepmgr", "use-min-nodes",
-)  # fmt: skip
-"""sbatch options that can stand without a value; another one would take the next option for it."""
-
 SWITCHES = (
     "consolidate-segments", "contiguous", "hold", "ignore-pbs", "no-requeue", "overcommit", "oversubscribe",
     "reboot", "requeue", "spread-job", "spread-segments", "stepmgr", "use-min-nodes",
 )  # fmt: skip
-"""Those of them that take none. Source: sbatch(1)."""
+"""sbatch options that take no value. Source: sbatch(1)."""
+
+BARE_OPTIONS = (*SWITCHES, "exclusive", "get-user-env", "nice", "no-kill", "oom-kill-step")
+"""Those that can stand without a value; another one would take the next option for it."""
 
 
 def sbatch_option(name: str, field: str, value: object) -> str:

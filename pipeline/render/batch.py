@@ -103,7 +103,7 @@ class Renderer:
 
 
 def _seal(job: Job) -> Seal:
-    """Marks that stand in none of the job's texts, which are all in its repr; a mark is itself in there."""
+    """Marks that no text of the job holds; repr has every text, and any mark in it as it is."""
     return Seal(repr(asdict(job)))
 
 

@@ -18,14 +18,14 @@ PIECE_BYTES = 1024 * 1024
 
 _DENIED = re.compile("permission denied|not permitted", re.IGNORECASE)
 
+_READ_ID = '{ IFS=";" read -r id _ <jobid || read -r id <started; } 2>/dev/null'
+"""Reads a job's id, inside its control folder: from the claim, or, of a job that came through slurmrestd,
+from the mark of its start."""
+
 
 def _other_job(job_id: str) -> str:
-    """A test of bash, inside a control folder: it is that of another job of the name.
-
-    Its id stands in the claim, or, of a job that came through slurmrestd, in the mark of its start.
-    """
-    read = '{ IFS=";" read -r id _ <jobid || read -r id <started; } 2>/dev/null'
-    return f'{{ {read} && [ "$id" != {shell.quote(job_id)} ]; }}'
+    """A test of bash, inside a control folder: it is that of another job of the name."""
+    return f'{{ {_READ_ID} && [ "$id" != {shell.quote(job_id)} ]; }}'
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,7 @@ class ReadClaim:
     def line(self) -> str:
         """The line of bash."""
         return (
-            f"cd {shell.quote(self.files.control)} 2>/dev/null || exit {_NOT_THERE}; "
-            '{ IFS=";" read -r id _ <jobid || read -r id <started; } 2>/dev/null; echo "$id"'
+            f'cd {shell.quote(self.files.control)} 2>/dev/null || exit {_NOT_THERE}; {_READ_ID}; echo "$id"'
         )
 
     def parse(self, reply: Completed) -> str:

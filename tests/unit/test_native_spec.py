@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,59 +12,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline import intake
-from pipeline.errors import InvalidJob, MissingField, SettingsFault
+from pipeline.errors import InvalidJob, MissingField
 from pipeline.intake.sbatch_options import RESERVED_OPTIONS
 from pipeline.job import Container, Credentials, Image, Job, Mount, Resources
 from pipeline.prepare import Preparer
-from pipeline.registry_logins import RegistryLogins
 from pipeline.render.context import slurm_name
 from pipeline.settings import Settings
 from pipeline.shipped import schema
+from tests.harness.specs import MINIMAL, NO_LOGINS, container, read, refused, with_logins
 from tests.harness.text import ANY_TEXT
-
-MINIMAL = {"name": "hello", "user": "kirby", "image": "ubuntu", "command": ["hello"]}
-NO_LOGINS = RegistryLogins(None)
-LOGINS = """
-registry_logins:
-  lab: {registry: registry.example.com, username: robot, password: hunter2}
-  other: {registry: "other.example.com:5000", username: robot, password: hunter3}
-  hub: {registry: docker.io, username: robot, password: hunter4}
-  short: {registry: short, username: robot, password: hunter5}
-"""
-
-
-def read(settings: Settings | None = None, **fields: Any) -> Job:
-    """The job of a minimal spec but for these fields; None leaves one out."""
-    spec = {name: value for name, value in {**MINIMAL, **fields}.items() if value is not None}
-    settings = settings or Settings()
-    return intake.read_spec(spec, settings, RegistryLogins(settings.registry_logins))
-
-
-def container(job: Job) -> Container:
-    assert isinstance(job.work, Container)
-    return job.work
-
-
-def refused(settings: Settings | None = None, **fields: Any) -> str:
-    """The message; the job is named, and the message is text that can be sent."""
-    with pytest.raises(InvalidJob) as fault:
-        read(settings, **fields)
-    fault.value.message.encode("utf-8")
-    assert fault.value.job == fields.get("name", "hello") or not isinstance(fault.value.job, str)
-    return fault.value.message
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """With a file of logins."""
-    return with_logins(tmp_path, LOGINS)
-
-
-def with_logins(folder: Path, text: str, mode: int = 0o600) -> Settings:
-    file = folder / "logins.yaml"
-    file.write_text(text, encoding="utf-8")
-    file.chmod(mode)
-    return Settings(registry_logins=file)
 
 
 def test_a_minimal_spec() -> None:
@@ -83,7 +38,8 @@ def test_a_minimal_spec() -> None:
     assert slurm_name(job, Settings()) == "jarvice_:hello"
 
 
-def test_every_field(settings: Settings) -> None:
+def test_every_field(tmp_path: Path) -> None:
+    settings = with_logins(tmp_path)
     document = """
         name: every-thing_1.x
         user: kirby
@@ -332,106 +288,6 @@ def test_images(image: str) -> None:
 )  # fmt: skip
 def test_what_is_no_image(image: object) -> None:
     assert refused(image=image).startswith("image: ")
-
-
-@pytest.mark.parametrize(
-    ("name", "image", "password"),
-    [
-        ("lab", "registry.example.com/app:1", "hunter2"),
-        ("other", "other.example.com:5000/app:1", "hunter3"),
-        ("hub", "ubuntu", "hunter4"),
-        ("hub", "docker.io/group/app", "hunter4"),
-        ("hub", "index.docker.io/group/app", "hunter4"),
-    ],
-)
-def test_a_login_of_the_images_registry(settings: Settings, name: str, image: str, password: str) -> None:
-    login = container(read(settings, image=image, credentials=name)).image.credentials
-    assert login == Credentials("robot", password)
-
-
-@pytest.mark.parametrize(
-    ("name", "image", "message"),
-    [
-        ("lab", "/images/app.sif", "credentials: is not of use for an image that is a file"),
-        ("unknown", "registry.example.com/app", "credentials: 'unknown' is not a login of "),
-        (
-            "lab",
-            "other.example.com/app",
-            "credentials: 'lab' is not a login for other.example.com: it is one for registry.example.com",
-        ),
-        ("lab", "ubuntu", "credentials: 'lab' is not a login for index.docker.io: it is one for registry"),
-        ("other", "other.example.com/app", "credentials: 'other' is not a login for other.example.com: it"),
-        ("short", "ubuntu", "credentials: 'short' is not a login for index.docker.io: it is one for short"),
-        ("lab", "registry.example.com.evil/app", "credentials: 'lab' is not a login for registry.example"),
-    ],
-)  # fmt: skip
-def test_a_login_goes_nowhere_else(settings: Settings, name: str, image: str, message: str) -> None:
-    said = refused(settings, image=image, credentials=name)
-    assert said.startswith(message)
-    assert "hunter" not in said
-
-
-def test_without_a_file_no_login_is_known() -> None:
-    message = "credentials: 'lab' is not known: JARVICE_DOWNSTREAM_REGISTRY_LOGINS names no file"
-    assert refused(credentials="lab") == message
-
-
-def test_the_file_is_read_only_for_a_job_that_names_a_login(tmp_path: Path) -> None:
-    assert read(Settings(registry_logins=tmp_path / "none")).secrets == ()
-
-
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o610, 0o644])
-def test_a_file_of_logins_that_others_can_read_is_not_used(tmp_path: Path, mode: int) -> None:
-    with pytest.raises(SettingsFault, match="others can read it; chmod 600 it"):
-        read(with_logins(tmp_path, LOGINS, mode), image="registry.example.com/app", credentials="lab")
-
-
-@pytest.mark.parametrize("mode", [0o600, 0o400])
-def test_only_the_owner_may(tmp_path: Path, mode: int) -> None:
-    settings = with_logins(tmp_path, LOGINS, mode)
-    assert stat.S_IMODE((tmp_path / "logins.yaml").stat().st_mode) == mode
-    assert read(settings, image="registry.example.com/app", credentials="lab").secrets
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "hunter2",
-        "[hunter2]",
-        "hunter2: [",
-        "password: hunter2",
-        "{lab: {registry: r, username: u, password: hunter2}}",
-        "registry_logins: hunter2",
-        "registry_logins: [hunter2]",
-        "registry_logins: {lab: hunter2}",
-        "registry_logins: {lab: [hunter2]}",
-        "registry_logins: {lab: {registry: r, password: hunter2}}",
-        "registry_logins: {lab: {registry: r, username: u, password:hunter2}}",
-        "registry_logins: {lab: {registry: r, username: u, passwort: hunter2}}",
-        "registry_logins: {lab: {registry: r, username: u, password: hunter2, hunter2: 1}}",
-        'registry_logins: {lab: {registry: r, username: u, password: "hunter2\\n"}}',
-        'registry_logins: {lab: {registry: r, username: u, password: "hunter2\\ud800"}}',
-        "registry_logins: {lab: {registry: hunter2/, username: u, password: p}}",
-        "registry_logins: {lab: {registry: r, username: u, password: 5}, 5: hunter2}",
-        "{registry_logins: {}, hunter2: 1}",
-        "registry_logins:\n  lab:\n    password: hunter2\n   x: 1\n",
-        "5: !!python/object:hunter2 {}",
-    ],
-)
-def test_a_broken_file_of_logins_is_named_and_not_repeated(tmp_path: Path, text: str) -> None:
-    with pytest.raises(SettingsFault) as fault:
-        read(with_logins(tmp_path, text), image="registry.example.com/app", credentials="lab")
-    assert fault.value.message.startswith(f"JARVICE_DOWNSTREAM_REGISTRY_LOGINS: {tmp_path / 'logins.yaml'}: ")
-    assert "hunter" not in fault.value.message
-    assert "hunter" not in str(fault.value.__cause__)
-
-
-@pytest.mark.parametrize("make", [lambda file: None, Path.mkdir], ids=["missing", "a folder"])
-def test_a_file_of_logins_that_is_not_there_is_named(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    file = tmp_path / "logins.yaml"
-    make(file)
-    with pytest.raises(SettingsFault, match=f"^JARVICE_DOWNSTREAM_REGISTRY_LOGINS: {file}: cannot be read: "):
-        read(Settings(registry_logins=file), credentials="lab")
 
 
 @pytest.mark.parametrize("wrong", ["\0", "\ud800"])
