@@ -39,11 +39,15 @@ def connect(
 def ending_on_signals(end: type[BaseException]) -> Iterator[None]:
     """SIGTERM and SIGHUP raise this in here, so that what was opened is closed, and jobs of our own ended.
 
-    Only the first one does: a terminal that is closed sends several, and the end is on its way.
+    Only the first one does: a terminal that is closed sends several, and the end is on its way. The others
+    are ignored until the process has gone, or one that comes late would take its exit code and last words.
     Who has had a signal ignored, as nohup does, goes on.
     """
+    ending = False
 
     def first(number: int, frame: FrameType | None) -> NoReturn:
+        nonlocal ending
+        ending = True
         for one in before:
             signal.signal(one, signal.SIG_IGN)
         raise end
@@ -59,4 +63,5 @@ def ending_on_signals(end: type[BaseException]) -> Iterator[None]:
         yield
     finally:
         for one, handler in before.items():
-            signal.signal(one, handler)
+            if not ending:
+                signal.signal(one, handler)

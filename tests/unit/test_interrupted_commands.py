@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +107,22 @@ def test_a_terminal_that_is_closed_sends_more_than_one_signal(local: CommandLine
     process.communicate(timeout=20)
     assert process.returncode == 130
     eventually(lambda: not running(), what="the job's end, by force")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_comes_late_changes_nothing_of_an_end(number: signal.Signals) -> None:
+    """Between the end of what was opened and that of the process."""
+    ending = (
+        "import os, signal, sys\n"
+        "from pipeline.cli.start import ending_on_signals\n"
+        "try:\n"
+        "    with ending_on_signals(KeyboardInterrupt):\n"
+        "        os.kill(os.getpid(), int(sys.argv[1]))\n"
+        "except KeyboardInterrupt:\n"
+        "    os.kill(os.getpid(), int(sys.argv[1]))\n"
+        "    sys.exit(130)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", ending, str(int(number))]).returncode == 130
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
