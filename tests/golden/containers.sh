@@ -26,7 +26,8 @@ fi
 rm -f "$control"/{exit,failed,output,last,last-output}
 # Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
 leftovers=("$control"/{secrets,job.sh,job.sh.new,task.sh,command})
-trap 'rm -f "${leftovers[@]}"' EXIT
+# Slurm signals what removes them too, and more than once.
+trap 'trap "" HUP INT QUIT TERM USR1 USR2; rm -f "${leftovers[@]}"' EXIT
 
 # What each task does; it runs the script below.
 head --bytes=-1 >"$control/task.sh" <<'END_OF_TASK' || exit 1
@@ -141,6 +142,7 @@ folder="${JARVICE_JOB_SCRATCH_DIR:-$PWD/}.jarvice/jobs/$JOB_JOBID/${SLURM_RESTAR
 mkdir -p "$folder" || fail "$folder cannot be made."
 overlay=
 finish() {
+    trap '' HUP INT QUIT TERM USR1 USR2 # Slurm signals what runs in here too, more than once
     [ "$PROCESS_PROCID" != 0 ] || : >"$folder/ended"
     [ -z "$overlay" ] || rm -rf "$overlay"
 }

@@ -26,7 +26,8 @@ fi
 rm -f "$control"/{exit,failed,output,last,last-output}
 # Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
 leftovers=("$control"/{secrets,job.sh,job.sh.new,task.sh,command})
-trap 'rm -f "${leftovers[@]}"' EXIT
+# Slurm signals what removes them too, and more than once.
+trap 'trap "" HUP INT QUIT TERM USR1 USR2; rm -f "${leftovers[@]}"' EXIT
 
 # What each task does; it runs the script below.
 head --bytes=-1 >"$control/task.sh" <<'END_OF_TASK' || exit 1

@@ -26,7 +26,8 @@ fi
 rm -f "$control"/{exit,failed,output,last,last-output}
 # Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
 leftovers=("$control"/{secrets,job.sh,job.sh.new,task.sh,command})
-trap 'rm -f "${leftovers[@]}"' EXIT
+# Slurm signals what removes them too, and more than once.
+trap 'trap "" HUP INT QUIT TERM USR1 USR2; rm -f "${leftovers[@]}"' EXIT
 
 # What each task does; it runs the script below.
 head --bytes=-1 >"$control/task.sh" <<'END_OF_TASK' || exit 1
@@ -79,7 +80,8 @@ IFS= read -r image <"$control/image" || exit 1
 size=600
 # New for this container: nobody else's file is ever used.
 overlay="$(mktemp --directory "$tmpdir/jarvice-overlay.$SLURM_JOB_ID.XXXXXXXX")" || exit 1
-trap 'rm -rf "$overlay"' EXIT
+# Slurm signals what removes it too, and more than once.
+trap 'trap "" HUP INT QUIT TERM USR1 USR2; rm -rf "$overlay"' EXIT
 free="$(df --output=avail --block-size=1M "$overlay" | tail --lines=1)"
 if [ "$free" -lt "$size" ]; then
     echo "An overlay of $size MB does not fit: $tmpdir on $SLURMD_NODENAME has $free MB left." >&2

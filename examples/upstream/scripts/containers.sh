@@ -28,6 +28,7 @@ folder="${{JARVICE_JOB_SCRATCH_DIR:-$PWD/}}.jarvice/jobs/$JOB_JOBID/${{SLURM_RES
 mkdir -p "$folder" || fail "$folder cannot be made."
 overlay=
 finish() {{
+    trap '' HUP INT QUIT TERM USR1 USR2 # Slurm signals what runs in here too, more than once
     [ "$PROCESS_PROCID" != 0 ] || : >"$folder/ended"
     [ -z "$overlay" ] || rm -rf "$overlay"
 }}
