@@ -41,15 +41,18 @@ def pulls(cluster: Cluster) -> Callable[[str], Counter[str]]:
     return counted
 
 
+def cache(containers: Containers, user: str = "kirby") -> str:
+    """The folder of a user's own cache."""
+    return f"{containers.interface.scratch or f'/home/{user}'}/.jarvice/images.{user}"
+
+
 def cached(cluster: Cluster, containers: Containers, user: str = "kirby") -> list[str]:
     """The files of a user's own cache."""
-    folder = f"{containers.interface.scratch or f'/home/{user}'}/.jarvice/images.{user}"
-    return cluster.run("bash", "-c", 'ls "$0" 2>/dev/null || true', folder).split()
+    return cluster.run("bash", "-c", 'ls "$0" 2>/dev/null || true', cache(containers, user)).split()
 
 
-def forget_images(cluster: Cluster, containers: Containers, user: str = "kirby") -> None:
-    folder = f"{containers.interface.scratch or f'/home/{user}'}/.jarvice/images.{user}"
-    cluster.run("rm", "--recursive", "--force", folder)
+def forget_images(cluster: Cluster, containers: Containers) -> None:
+    cluster.run("rm", "--recursive", "--force", cache(containers))
 
 
 def test_ten_jobs_on_three_nodes_make_one_pull(
@@ -91,9 +94,13 @@ def test_a_pull_that_was_killed_leaves_no_bad_image_and_no_dead_lock(
     forget_images(cluster, containers)
     image = pushed(cluster, "nintendo/large:1", os.urandom(LARGE))
     first = containers.submit("true", image=image)
-    containers.await_output(first, "pulling ")
+    (node,) = containers.await_output(first, "pulling ").nodes
+    # Half of the image is there, and stays so: the pull may be over before Slurm has started the second job.
+    stopped = 'until compgen -G "$0/*.partial"; do :; done; pkill --signal=STOP --full "[p]ull .*/large@"'
+    cluster.run("timeout", "30", "bash", "-c", stopped, cache(containers), node=node)
     waiting = containers.submit("sh", "-c", "wc -c </mark", image=image, sbatch={"nodelist": "n3"})
     containers.await_output(waiting, "waiting for another job that pulls")
+    assert [file for file in cached(cluster, containers) if "partial" in file]
     cluster.run("scancel", "--signal=KILL", "--full", first.job_id)
     killed = containers.end_of(first)
     assert killed.state != "COMPLETED", "it was killed before its pull had ended"
