@@ -62,6 +62,6 @@ def ending_on_signals(end: type[BaseException]) -> Iterator[None]:
     try:
         yield
     finally:
-        for one, handler in before.items():
-            if not ending:
+        if not ending:
+            for one, handler in before.items():
                 signal.signal(one, handler)

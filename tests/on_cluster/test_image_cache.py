@@ -95,12 +95,12 @@ def test_a_pull_that_was_killed_leaves_no_bad_image_and_no_dead_lock(
     image = pushed(cluster, "nintendo/large:1", os.urandom(LARGE))
     first = containers.submit("true", image=image)
     (node,) = containers.await_output(first, "pulling ").nodes
-    # Half of the image is there, and stays so: the pull may be over before Slurm has started the second job.
-    stopped = 'until compgen -G "$0/*.partial"; do :; done; pkill --signal=STOP --full "[p]ull .*/large@"'
-    cluster.run("timeout", "30", "bash", "-c", stopped, cache(containers), node=node)
+    # Stopped until it is killed: else it may be over before Slurm has started the second job.
+    stop = 'until pkill --signal=STOP --full "[p]ull .*/nintendo/large@"; do :; done'
+    cluster.run("timeout", "30", "bash", "-c", stop, node=node)
     waiting = containers.submit("sh", "-c", "wc -c </mark", image=image, sbatch={"nodelist": "n3"})
     containers.await_output(waiting, "waiting for another job that pulls")
-    assert [file for file in cached(cluster, containers) if "partial" in file]
+    assert not [file for file in cached(cluster, containers) if file.endswith(".sif")]
     cluster.run("scancel", "--signal=KILL", "--full", first.job_id)
     killed = containers.end_of(first)
     assert killed.state != "COMPLETED", "it was killed before its pull had ended"
