@@ -24,11 +24,11 @@ def check_and_render(bed: Bed) -> str:
     args = json.loads(_EXAMPLE.read_text(encoding="utf-8"))
     chosen = settings.load({})
     preparer, payloads = Preparer(chosen), PayloadRenderer(chosen)
-    batch = preparer.prepare(args).batch
+    batch = preparer.render(preparer.check(args))
     payloads.payload(batch, API_VERSIONS[0], user="kirby", home="/home/kirby")
     begun = time.perf_counter()
     for _ in range(_TIMES):
-        preparer.prepare(args)
+        preparer.render(preparer.check(args))
     middle = time.perf_counter()
     for _ in range(_TIMES):
         payloads.payload(batch, API_VERSIONS[0], user="kirby", home="/home/kirby").body()

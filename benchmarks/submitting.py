@@ -61,7 +61,8 @@ def poster(bed: Bed) -> Callable[[], None]:
     """Posts one held job's payload to slurmrestd, each thread over a kept connection of its own."""
     chosen = settings.load({"JARVICE_DOWNSTREAM_JOB_NAME_PREFIX": PREFIX})
     version = bed.cluster.api_versions[-1]
-    batch = Preparer(chosen).prepare(bed.held()).batch
+    preparer = Preparer(chosen)
+    batch = preparer.render(preparer.check(bed.held()))
     body = PayloadRenderer(chosen).payload(batch, version, user="kirby", home="/home/kirby").body()
     url = f"{bed.cluster.url}/slurm/{version}/job/submit"
     headers = {"Content-Type": "application/json", "X-SLURM-USER-TOKEN": bed.tokens["kirby"]}

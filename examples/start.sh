@@ -8,6 +8,12 @@ export JARVICE_SCHED_LOGLEVEL="20"
 # The upstream sends this login, <user>:<password>, by HTTP Basic
 export JARVICE_SCHED_SERVER_KEY_FILE="<folder>/server_key"
 
+# The identity provider, whose keys users' bearer tokens are verified with. Without them the service
+# listens on loopback only, and believes what any token says.
+#export JARVICE_DOWNSTREAM_BEARER_KEYS_URL="https://<provider>/realms/<realm>/protocol/openid-connect/certs"
+#export JARVICE_DOWNSTREAM_BEARER_ISSUER="https://<provider>/realms/<realm>"
+#export JARVICE_DOWNSTREAM_BEARER_AUDIENCE="<audience>"
+
 # Registry of the init images
 export JARVICE_SYSTEM_REGISTRY="us-docker.pkg.dev"
 export JARVICE_SYSTEM_REPO_BASE="jarvice-system/images"
@@ -29,6 +35,8 @@ export JARVICE_SLURM_CLUSTER_ADDR="<address>"
 export JARVICE_SLURM_CLUSTER_PORT="22"
 export JARVICE_SLURM_SSH_USER="jarvice"
 export JARVICE_SLURM_SSH_PKEY_FILE="<folder>/jarvice_id_ed25519"
+# In place of keys of the users, and of the line above: a key that signs certificates for them
+#export JARVICE_SLURM_SSH_CA_KEY_FILE="<folder>/jarvice_ca"
 
 # Where the project is installed; `./run demo` makes .venv in a checkout.
 export PATH="$PWD/.venv/bin:$PATH"

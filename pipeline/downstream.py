@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.bearers import Bearers
 from pipeline.connectors.protocol import Connector
 from pipeline.errors import DownstreamError, JobNotOver, NotFound, OutOfReach
 from pipeline.job import OUTPUT_LINES, JobRef, JobStatus, Phase
@@ -53,11 +54,13 @@ class Downstream:
         self,
         settings: Settings,
         connector: Connector,
+        bearers: Bearers,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connector = connector
         self._submission, self._management = connector
+        self._bearers = bearers
         self._preparer = Preparer(settings)
         self._tracker = Tracker(
             self._management,
@@ -69,10 +72,11 @@ class Downstream:
         self._collected = _Collected(settings.retention, clock)
 
     def submit(self, form: Mapping[str, Any]) -> Submitted:
-        """Check a job, render it, send it as its owner."""
-        job, batch = self._preparer.prepare(form)
+        """Check a job, see whose it is, render it, send it as its owner."""
+        job = self._preparer.check(form)
         with _about(job.name):
-            owner = self._submission.owner_of(job.bearer)
+            owner = self._submission.owner_of(self._bearers.of(job.bearer))
+            batch = self._preparer.render(job)
             job_id = self._submission.submit(batch, owner).job_id
         _log.info("job %s submitted as %s for %s", job.name, job_id, owner.user)
         self._tracker.submitted(JobStatus(job.name, job_id, owner.user, "PENDING", Phase.QUEUED))
@@ -145,17 +149,26 @@ class Downstream:
             raise NotFound(f"the output of job {ref.job_id} {what}", job=ref.name)
         return output.decode("utf-8", "replace")
 
-    def listing(self, path: str, details: bool) -> str:
-        """A directory of the cluster."""
-        return self._management.listing(path, details)
+    def listing(self, path: str, details: bool, ref: JobRef | None = None) -> str:
+        """A directory of the cluster, as this job's owner sees it, or else as who manages jobs."""
+        if ref is None:
+            return self._management.listing(path, details)
+        job = self._tracker.find(ref)
+        with _about(ref.name):
+            return self._management.listing(path, details, job)
 
     def check(self) -> None:
         """Raises Unavailable when the cluster does not answer."""
         self._connector.check()
 
+    def silence(self) -> DownstreamError | None:
+        """Why nothing can be told of jobs, where the cluster has not answered of late; asks nobody."""
+        return self._tracker.silence()
+
     def close(self) -> None:
-        """Let go of the cluster."""
+        """Let go of the cluster, and of what verifies tokens."""
         self._connector.close()
+        self._bearers.close()
 
     def _last_output(self, job: JobStatus) -> str:
         """What goes back with the exit status; where the output cannot be reached, the reason."""

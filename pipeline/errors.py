@@ -8,17 +8,21 @@ The doors decide how an error is shown; the tree decides what it means::
     |   |-- InvalidJob          400    a field of the job is wrong; names the field
     |   |   `-- MissingField           it is not there
     |   |-- NotAuthenticated    401    no credentials, or wrong ones
+    |   |   `-- BearerRefused          the bearer token of a job is not accepted
     |   |-- NotAllowed          403    known, but not mapped or not permitted
     |   |-- NotFound            404    no such job, output, method
     |   |   `-- OutOfReach             there may be, but this downstream cannot get at it
-    |   `-- JobNotOver          409    the question can only be answered when the job is over
+    |   |-- JobNotOver          409    the question can only be answered when the job is over
+    |   |-- NameTaken           409    the name is that of another job
+    |   `-- TooManyRequests     429    one client asks more than its share, or guesses logins
     |-- Refused                 400    Slurm said no, in its own words
     |   |-- AccountRefused      403    the user, account or association
     |   |-- QosRefused                 the quality of service or one of its limits
     |   `-- PartitionRefused           the partition or one of its limits
     |-- Nonsense                502    the cluster answered what cannot be read
     |-- Unavailable             503    cannot be reached or known now; worth trying again
-    |   `-- InDoubt                    a job was sent, and whether it arrived is not known yet
+    |   |-- InDoubt                    a job was sent, and whether it arrived is not known yet
+    |   `-- Unreachable                the far side does not answer, whoever asks
     |-- TemplateFault           500    a template cannot be rendered; names the file and line
     `-- SettingsFault                  the service cannot start; lists every fault
 """
@@ -37,6 +41,8 @@ class DownstreamError(Exception):
 
     status: ClassVar[int] = 500
     worth_trying_again: ClassVar[bool] = False
+    retry_after: float | None = None
+    """Seconds until a circuit lets somebody ask again; it has logged why. None: no circuit is open."""
 
     def __init__(self, message: str, *, job: str | None = None) -> None:
         super().__init__(message)
@@ -89,6 +95,14 @@ class NotAuthenticated(CallerError):
     """No credentials, or wrong ones."""
 
     status = 401
+    challenge: ClassVar[str] = 'Basic realm="downstream"'
+    """What HTTP says is needed."""
+
+
+class BearerRefused(NotAuthenticated):
+    """The bearer token of a job is not accepted; says what of it does not hold, and never the token."""
+
+    challenge = 'Bearer realm="downstream", error="invalid_token"'
 
 
 class NotAllowed(CallerError):
@@ -111,6 +125,31 @@ class JobNotOver(CallerError):
     """The question can only be answered when the job is over."""
 
     status = 409
+
+
+class NameTaken(CallerError):
+    """The name is that of another job: another user's, or one with other content."""
+
+    status = 409
+
+    @classmethod
+    def by_other_content(cls, job_id: str) -> Self:
+        """The name was sent before, with something else to run."""
+        return cls(
+            f"the name is taken: job {job_id} was submitted under it before, with other content; "
+            "submit this one under a new name"
+        )
+
+
+class TooManyRequests(CallerError):
+    """One client asks more than its share, or guesses logins."""
+
+    status = 429
+    worth_trying_again = True
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Refused(DownstreamError):
@@ -148,6 +187,13 @@ class Unavailable(DownstreamError):
 
 class InDoubt(Unavailable):
     """A job was sent, and whether it was accepted is not known yet; who has sent it can find out."""
+
+
+class Unreachable(Unavailable):
+    """The far side does not answer: it would not answer anybody else either. Circuits count these."""
+
+    is_counted: bool = False
+    """Whether a circuit has counted it; others leave it alone."""
 
 
 class TemplateFault(DownstreamError):

@@ -107,6 +107,9 @@ class Job:
     """The JARVICE user, who is not the cluster's user; of a native job it is the cluster's user."""
     architecture: str = "amd64"
     held: bool = False
+    digest: str = ""
+    """Of what the caller asks for, without tokens and logins: one job sent again has the same, another job of
+    its name has not."""
     bearer: str = field(default="", repr=False)
     """The upstream's token; a native job has none."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -158,6 +161,8 @@ class JobStatus:
     has said it yet."""
     reason: str = ""
     """Why it is ``PENDING``, as Slurm says: ``JobHeldUser``... Empty: it is not, or nobody has said it."""
+    digest: str = ""
+    """As ``Job.digest``, of a job that came through slurmrestd. Empty: nobody has said it."""
 
 
 class Piece(NamedTuple):

@@ -8,7 +8,8 @@ from pipeline.errors import InvalidJob, SettingsFault
 from pipeline.intake.checking import check
 from pipeline.intake.images import one_name
 from pipeline.job import Credentials
-from pipeline.settings.yaml_file import read_yaml
+from pipeline.settings.kept_file import read_file
+from pipeline.settings.yaml_file import parse_yaml
 
 _VARIABLE = "JARVICE_DOWNSTREAM_REGISTRY_LOGINS"
 
@@ -43,12 +44,11 @@ class RegistryLogins:
 
 def _logins(path: Path) -> dict[str, dict[str, str]]:
     try:
-        document = read_yaml(path)
-        mode = path.stat().st_mode
-    except (ValueError, OSError) as fault:
+        document = parse_yaml(read_file(path).for_us_alone())
+    except OSError as fault:
+        raise SettingsFault([f"{_VARIABLE}: {path.absolute()}: cannot be read: {fault.strerror}"]) from None
+    except ValueError as fault:
         raise SettingsFault([f"{_VARIABLE}: {path.absolute()}: {fault}"]) from None
-    if mode & 0o077:
-        raise SettingsFault([f"{_VARIABLE}: {path.absolute()}: others can read it; chmod 600 it"])
     try:
         check("registry_logins", document, "the file")
     except InvalidJob as fault:

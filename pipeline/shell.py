@@ -1,4 +1,4 @@
-"""Text for bash: quoting, here-documents. Nothing here runs anything."""
+"""Text for bash: quoting, where a line runs, here-documents. Nothing here runs anything."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ def quote(value: str) -> str:
 def join(words: Iterable[str]) -> str:
     """A command line of these words."""
     return " ".join(quote(word) for word in words)
+
+
+def at_home(path: str) -> str:
+    """What begins a line about this path, which is absolute or relative to the home folder.
+
+    A shell that is kept would go on in a home folder that was moved away, or that its file server has
+    forgotten. Lines without such paths have to run while that file server is away.
+    """
+    return "" if path.startswith("/") else "cd 2>/dev/null; "
 
 
 def boundary(text: str, word: str = "END_OF_SCRIPT") -> str:

@@ -1,7 +1,8 @@
 """One poll for all: what the cluster says of every job, asked once an interval however many ask.
 
 Whoever asks first after the interval asks the cluster; the others get the last snapshot while it
-is fresh enough, or wait. A failed poll is an error for everybody until the next one succeeds.
+is fresh enough, or wait. A failed poll is an error for everybody until the next one succeeds. Where a
+circuit is open the next one waits until that lets a call through.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class Tracker:
         self._changed = threading.Condition()
         self._snapshot: Snapshot | None = None
         self._fault: DownstreamError | None = None
-        self._polled = float("-inf")
+        self._due = float("-inf")
+        """When the cluster may be asked again."""
         self._polling = False
         self._submitted: dict[str, tuple[float, JobStatus]] = {}
         self._left: dict[str, tuple[float, JobStatus]] = {}
@@ -71,7 +73,7 @@ class Tracker:
         """
         with self._changed:
             while True:
-                if self._clock() - self._polled < self._interval:
+                if self._clock() < self._due:
                     return self._last()
                 if not self._polling:
                     self._polling = True
@@ -81,6 +83,13 @@ class Tracker:
                 if not self._changed.wait(self._max_age):
                     raise Unavailable(f"the cluster has not answered for {self._max_age:g} s")
         return self._poll()
+
+    def silence(self) -> DownstreamError | None:
+        """Why the last poll has failed, where a circuit is open since; asks nothing."""
+        with self._changed:
+            if self._fault is None or self._fault.retry_after is None:
+                return None
+            return self._told_again(self._fault)
 
     def submitted(self, job: JobStatus) -> None:
         """A job that was just sent is known at once; one that was sent again may have ended."""
@@ -112,10 +121,17 @@ class Tracker:
 
     def _last(self) -> Snapshot:
         if self._fault:
-            raise self._fault.again()
+            raise self._told_again(self._fault)
         if self._snapshot is None or not self._is_fresh(self._snapshot):
             raise Unavailable("what the cluster last said of its jobs is too old")
         return self._snapshot
+
+    def _told_again(self, fault: DownstreamError) -> DownstreamError:
+        """What was said then, with the time that is left until the next poll."""
+        told = fault.again()
+        if told.retry_after is not None:
+            told.retry_after = max(1.0, self._due - self._clock())
+        return told
 
     def _is_fresh(self, snapshot: Snapshot) -> bool:
         return self._clock() - snapshot.begun <= self._max_age
@@ -128,7 +144,8 @@ class Tracker:
             jobs = self._management.jobs()
             outcome = Snapshot(begun, {job.job_id: job for job in jobs})
         except DownstreamError as fault:
-            _log.warning("the cluster does not say which jobs there are: %s", fault)
+            level = logging.WARNING if fault.retry_after is None else logging.DEBUG
+            _log.log(level, "the cluster does not say which jobs there are: %s", fault)
             outcome = fault
         finally:
             self._publish(outcome)
@@ -138,12 +155,13 @@ class Tracker:
     def _publish(self, outcome: Snapshot | DownstreamError) -> None:
         with self._changed:
             self._polling = False
-            self._polled = self._clock()
+            self._due = self._clock() + self._interval
             if isinstance(outcome, Snapshot):
                 self._fault = None
                 self._replace(outcome)
             else:
                 self._fault = outcome.again()
+                self._due = self._clock() + max(self._interval, outcome.retry_after or 0.0)
             self._changed.notify_all()
 
     def _replace(self, new: Snapshot) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import redaction
 from tests.harness.cluster import Cluster, ClusterNotFit, is_ci
+from tests.harness.fake_slurmrestd import FakeSlurmrestd
 from tests.harness.service import Service
 
 _LEFT_OUT = pytest.StashKey[dict[str, int]]()
@@ -27,6 +29,20 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
             "cluster" in getattr(item, "fixturenames", ()) for item in request.session.items
         )
         pytest.skip(str(reason))  # named at the end, by pytest_terminal_summary
+
+
+@pytest.fixture(autouse=True)
+def own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word that is a secret in one test is none in the next."""
+    monkeypatch.setattr(redaction, "_known", {})
+
+
+@pytest.fixture
+def slurmrestd() -> Iterator[FakeSlurmrestd]:
+    """A stand-in that does what a test wants of it."""
+    fake = FakeSlurmrestd()
+    yield fake
+    fake.stop()
 
 
 @pytest.fixture

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
+import math
 import threading
 import time
 
 import yaml
 from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from pipeline import __version__
 from pipeline.api import wire
 from pipeline.api.job_requests import answer_request
+from pipeline.api.limits import MOST_FIELDS, Doorkeeper, SmallRequest
+from pipeline.api.probes import OPEN_PATHS, add_probes
 from pipeline.downstream import Downstream
 from pipeline.errors import DownstreamError, NotAuthenticated, NotFound, Unavailable
+from pipeline.redaction import forget_here, redact, redact_known
 from pipeline.shipped import folder
 
 _log = logging.getLogger(__name__)
@@ -23,51 +26,51 @@ _log = logging.getLogger(__name__)
 MOST_BODY_BYTES = 32 * 1024 * 1024
 """A 4 MiB script as base64, inside JSON, inside a form, whose encoding may triple it."""
 
-_OPEN_PATHS = {"/live", "/ready"}
-"""Kubernetes probes carry no credentials."""
+_RETRY_AFTER = 5
+"""Seconds after which who was told 503 may try again, where nothing better is known."""
 
 
 def create_app(
-    downstream: Downstream, *, server_key: str = "", at_a_time: int = 16, patience: float = 8.0
+    downstream: Downstream,
+    *,
+    doorkeeper: Doorkeeper | None = None,
+    at_a_time: int = 16,
+    patience: float = 8.0,
+    ending: threading.Event | None = None,
 ) -> Flask:
-    """The service for one downstream.
+    """The service for one downstream, that takes no more work from when ``ending`` is set.
 
-    ``server_key`` is ``<user>:<password>`` or empty. ``at_a_time`` requests are worked on, others
+    ``doorkeeper`` says who comes in. ``at_a_time`` requests are worked on, others
     wait ``patience`` seconds for their turn, of the 20 s that the upstream has for a call; probes
     need none, so a slow cluster does not look like a dead service.
     """
     app = Flask("jarvice-downstream", static_folder=None)
+    app.request_class = SmallRequest
+    app.config["MAX_FORM_PARTS"] = MOST_FIELDS
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES
     app.config["MAX_FORM_MEMORY_SIZE"] = MOST_BODY_BYTES
-    _add_probes(app, downstream)
+    ending = ending or threading.Event()
+    _refuse_at_the_end(app, ending)
+    add_probes(app, downstream, ending)
+    _add_descriptions(app)
     _add_jobs(app, downstream)
     _add_errors(app)
-    if server_key:
-        app.before_request(lambda: _authenticate(server_key))
+    _add_door(app, doorkeeper or Doorkeeper(""))
     _add_bound(app, threading.BoundedSemaphore(at_a_time), patience)
     app.before_request(_start_clock)
+    app.teardown_request(lambda _: forget_here())
     app.after_request(_log_request)
     return app
 
 
-def _add_probes(app: Flask, downstream: Downstream) -> None:
-    @app.get("/live")
-    def live() -> Response:
-        return jsonify({"status": "OK"})
+def _refuse_at_the_end(app: Flask, ending: threading.Event) -> None:
+    @app.before_request
+    def refuse() -> None:
+        if ending.is_set() and request.path not in OPEN_PATHS:
+            raise Unavailable("this downstream is ending and takes no more requests; try again")
 
-    @app.get("/ready")
-    def ready() -> Response:
-        return Response(__version__, mimetype="text/plain")
 
-    @app.get("/gc")
-    def gc() -> tuple[Response, int]:
-        try:
-            downstream.check()
-        except DownstreamError as fault:
-            _log.warning("/gc: %s", fault)
-            return jsonify({"status": "BAD", "error": fault.message}), 500
-        return jsonify({"status": "OK"}), 200
-
+def _add_descriptions(app: Flask) -> None:
     @app.get("/openapi.json")
     def openapi() -> Response:
         text = (folder("schemas") / "openapi.yaml").read_text(encoding="utf-8")
@@ -89,7 +92,7 @@ def _add_jobs(app: Flask, downstream: Downstream) -> None:
     @app.post("/submit")
     def submit() -> Response:
         sent = downstream.submit(wire.read_args(request.form))
-        return jsonify([sent.job_id, sent.script])
+        return jsonify([sent.job_id, redact_known(sent.script)])
 
     @app.get("/running")
     def running() -> Response:
@@ -124,7 +127,7 @@ def _add_jobs(app: Flask, downstream: Downstream) -> None:
 
     @app.post("/events")
     def events() -> Response:
-        return jsonify(downstream.events(wire.job_ref(wire.read_args(request.form))))
+        return jsonify(redact(downstream.events(wire.job_ref(wire.read_args(request.form)))))
 
     @app.post("/request/<path:path>")
     def job_request(path: str) -> Response:
@@ -135,14 +138,22 @@ def _add_errors(app: Flask) -> None:
     @app.errorhandler(DownstreamError)
     def told(fault: DownstreamError) -> Response:
         level = logging.INFO if fault.status < 500 else logging.WARNING
+        if fault.retry_after is not None:  # a circuit has told it, once for all
+            level = logging.DEBUG
         about = f"{fault.job}: " if fault.job and fault.job not in request.path else ""
         _log.log(level, "%s %s: %s %s%s", request.method, request.path, fault.status, about, fault)
-        return _error(fault.status, fault.message, fault.job)
+        answer = _error(fault.status, fault.message, fault.job, fault.retry_after)
+        if isinstance(fault, NotAuthenticated):
+            answer.headers["WWW-Authenticate"] = fault.challenge
+        return answer
 
     @app.errorhandler(HTTPException)
     def http(fault: HTTPException) -> Response:
         _log.info("%s %s: %s %s", request.method, request.path, fault.code, fault.name)
-        return _error(fault.code or 500, f"{fault.name}: {fault.description}", None)
+        answer = _error(fault.code or 500, f"{fault.name}: {fault.description}", None)
+        if isinstance(fault, MethodNotAllowed):
+            answer.headers["Allow"] = ", ".join(sorted(fault.valid_methods or ()))
+        return answer
 
     @app.errorhandler(Exception)
     def unforeseen(fault: Exception) -> Response:
@@ -150,10 +161,17 @@ def _add_errors(app: Flask) -> None:
         return _error(500, "an unforeseen fault of the downstream; its log has the details", None)
 
 
+def _add_door(app: Flask, doorkeeper: Doorkeeper) -> None:
+    @app.before_request
+    def let_in() -> None:
+        if request.path not in OPEN_PATHS:
+            doorkeeper.let_in()
+
+
 def _add_bound(app: Flask, places: threading.BoundedSemaphore, patience: float) -> None:
     @app.before_request
     def enter() -> None:
-        if request.path in _OPEN_PATHS:
+        if request.path in OPEN_PATHS:
             return
         if not places.acquire(timeout=patience):
             raise Unavailable("too many requests at the same time; the cluster may be slow")
@@ -165,27 +183,13 @@ def _add_bound(app: Flask, places: threading.BoundedSemaphore, patience: float) 
             places.release()
 
 
-def _error(status: int, message: str, job: str | None) -> Response:
+def _error(status: int, message: str, job: str | None, retry_after: float | None = None) -> Response:
+    message = redact(message)
     answer = jsonify({"error": message, "job": job} if job else {"error": message})
     answer.status_code = status
-    if status == NotAuthenticated.status:
-        answer.headers["WWW-Authenticate"] = 'Basic realm="downstream"'
-    if status == 503:
-        answer.headers["Retry-After"] = "5"
+    if status in (429, 503):
+        answer.headers["Retry-After"] = str(math.ceil(retry_after or _RETRY_AFTER))
     return answer
-
-
-def _authenticate(server_key: str) -> None:
-    """HTTP Basic with the one login that the upstream knows. Raises NotAuthenticated."""
-    if request.path in _OPEN_PATHS:
-        return
-    try:
-        given = request.authorization
-    except ValueError:  # Werkzeug, of base64 that is not even ASCII
-        given = None
-    sent = f"{given.username}:{given.password}" if given and given.type == "basic" else ""
-    if not hmac.compare_digest(sent.encode("utf-8"), server_key.encode("utf-8")):
-        raise NotAuthenticated("HTTP Basic credentials as in JARVICE_SCHED_SERVER_KEY are needed")
 
 
 def _start_clock() -> None:

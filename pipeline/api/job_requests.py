@@ -11,6 +11,10 @@ from pipeline.api import wire
 from pipeline.downstream import Downstream
 from pipeline.errors import InvalidRequest, NotFound
 from pipeline.job import JobRef
+from pipeline.redaction import redact_known
+
+_LONGEST_PATH = 4096
+"""Linux opens none that has as many bytes."""
 
 _Method = Callable[[Downstream, JobRef, Mapping[str, Any]], Response]
 
@@ -19,7 +23,7 @@ def answer_request(downstream: Downstream, path: str, args: Mapping[str, Any]) -
     """The answer to one request. Raises NotFound for a method that is not known."""
     parts = path.strip("/").split("/")
     if parts == ["pvcls"]:
-        return _pvcls(downstream, args)
+        return _pvcls(downstream, None, args)
     if len(parts) not in (3, 4):
         raise NotFound(f"/request/{path}: is not name/number/jobid/METHOD")
     ref = wire.ref_of_path(parts[:3])
@@ -43,7 +47,7 @@ def _info(downstream: Downstream, ref: JobRef, args: Mapping[str, Any]) -> Respo
 
 
 def _tail(downstream: Downstream, ref: JobRef, args: Mapping[str, Any]) -> Response:
-    return Response(downstream.tail(ref, wire.lines_asked(args)), mimetype="text/plain")
+    return Response(redact_known(downstream.tail(ref, wire.lines_asked(args))), mimetype="text/plain")
 
 
 def _terminate(downstream: Downstream, ref: JobRef, args: Mapping[str, Any]) -> Response:
@@ -59,6 +63,16 @@ def _screenshot(downstream: Downstream, ref: JobRef, args: Mapping[str, Any]) ->
     raise NotFound("there is no screenshot of this job", job=ref.name)
 
 
+def _pvcls(downstream: Downstream, ref: JobRef | None, args: Mapping[str, Any]) -> Response:
+    details = wire.query_value(args, "details", "false").lower() == "true"
+    path = wire.query_value(args, "path", "/")
+    if not path.startswith("/"):
+        raise InvalidRequest("qs.path: is not an absolute path")
+    if len(path) > _LONGEST_PATH:
+        raise InvalidRequest(f"qs.path: is longer than {_LONGEST_PATH} characters")
+    return Response(redact_known(downstream.listing(path, details, ref)), mimetype="text/plain")
+
+
 _METHODS: Mapping[str, _Method] = {
     "ping": _ping,
     "info": _info,
@@ -67,13 +81,5 @@ _METHODS: Mapping[str, _Method] = {
     "abort": _terminate,
     "connect": _connect,
     "screenshot": _screenshot,
+    "pvcls": _pvcls,
 }
-
-
-def _pvcls(downstream: Downstream, args: Mapping[str, Any]) -> Response:
-    details = wire.query_value(args, "details", "false").lower() == "true"
-    path = wire.query_value(args, "path", "/")
-    if not path.startswith("/"):
-        raise InvalidRequest("qs.path: is not an absolute path")
-    text = downstream.listing(path, details)
-    return Response(text, mimetype="text/plain")

@@ -10,11 +10,13 @@ from typing import Any
 from pipeline.downstream import ExitReport
 from pipeline.errors import InvalidRequest
 from pipeline.job import JobRef, JobStatus
+from pipeline.redaction import redact_known
 from pipeline.shipped import schema
 from pipeline.slurm.states import show_seconds
 
 _NAME = re.compile(schema("upstream_submit")["properties"]["name"]["pattern"])
-_JOB_ID = re.compile(r"[0-9]{1,20}")
+_JOB_ID = re.compile(r"[1-9][0-9]{0,9}")
+_JOB_IDS = range(1, 2**32)
 
 
 def read_args(form: Mapping[str, str]) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def _ref(name: object, number: object, job_id: object) -> JobRef:
         raise InvalidRequest("name: is not a job's name")
     if isinstance(number, bool) or not re.fullmatch(r"[0-9]{1,18}", str(number)):
         raise InvalidRequest("number: is not a whole number", job=name)
-    if isinstance(job_id, bool) or not _JOB_ID.fullmatch(str(job_id)):
+    if isinstance(job_id, bool) or not _JOB_ID.fullmatch(str(job_id)) or int(str(job_id)) not in _JOB_IDS:
         raise InvalidRequest("jobid: is not a job id", job=name)
     return JobRef(name, int(str(number)), str(job_id))
 
@@ -99,4 +101,4 @@ def run_status(ref: JobRef, job: JobStatus) -> list[object]:
 def exit_status(report: ExitReport) -> list[object]:
     """The answer of ``/exitstatus``."""
     termination = f"<< termination state: {report.state} -- see STDOUT for job errors >>"
-    return [report.status, report.elapsed, [report.output, termination]]
+    return [report.status, report.elapsed, [redact_known(report.output), termination]]

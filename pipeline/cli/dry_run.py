@@ -17,10 +17,11 @@ from pipeline.cli.job_file import FILE, FileArgument, read_job_file
 from pipeline.cli.out_folder import OutFolder
 from pipeline.cli.output import put_out
 from pipeline.errors import CallerError, DownstreamError, InvalidJob, SettingsFault
-from pipeline.identity import owner_by_token
+from pipeline.identity import owner_by_token, unverified
 from pipeline.job import Job
 from pipeline.prepare import Preparer
-from pipeline.render import BatchScript, Payload, PayloadRenderer, mask
+from pipeline.redaction import mask
+from pipeline.render import BatchScript, Payload, PayloadRenderer
 from pipeline.render.sealing import spelled
 from pipeline.settings import Settings
 from pipeline.slurm import directives
@@ -141,7 +142,7 @@ class _Payloads:
 
     def _user_of(self, bearer: str) -> str:
         try:
-            return owner_by_token(bearer, self._settings.slurmrestd_user_claim).user
+            return owner_by_token(unverified(bearer), self._settings.slurmrestd_user_claim).user
         except CallerError:
             self._note("a bearer token names no user of the cluster; 'user' is assumed")
             return "user"

@@ -18,6 +18,7 @@ from pipeline.cli.exit_codes import (
 )
 from pipeline.cli.output import discard
 from pipeline.errors import CallerError, DownstreamError, SettingsFault
+from pipeline.redaction import forget_here, redact
 
 _P = ParamSpec("_P")
 
@@ -38,6 +39,8 @@ def friendly(function: Callable[_P, None]) -> Callable[_P, None]:
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(EXIT_INTERRUPTED)
+        finally:
+            forget_here()
 
     return wrapped
 
@@ -48,9 +51,9 @@ def tell(fault: DownstreamError, about: object = "") -> None:
         prefix = f"error: {about}: " if about else "error: "
         click.echo(f"{prefix}these settings cannot be used:", err=True)
         for sentence in fault.faults:
-            click.echo(f"  - {sentence}", err=True)
+            click.echo(redact(f"  - {sentence}"), err=True)
         return
-    click.echo(f"error: {about}: {fault}" if about else f"error: {fault}", err=True)
+    click.echo(redact(f"error: {about}: {fault}" if about else f"error: {fault}"), err=True)
 
 
 def exit_code_of(fault: DownstreamError) -> int:

@@ -29,6 +29,7 @@ from pipeline.errors import DownstreamError, InvalidJob, InvalidRequest, NotFoun
 from pipeline.identity import TOKEN_VARIABLE
 from pipeline.job import JobStatus, Phase
 from pipeline.native import NativeJobs, Submitted, is_news
+from pipeline.redaction import LogLines, hook_into_python
 
 _TOLD_ANYWAY = ("pipeline.tracker", "paramiko", "urllib3")
 """Those who log what an error says as well."""
@@ -169,7 +170,9 @@ def _log_notes() -> None:
     """What a service would log as a warning is a note to a person; what is told anyway is not."""
     notes = logging.StreamHandler(sys.stderr)
     notes.addFilter(lambda record: not record.name.startswith(_TOLD_ANYWAY))
-    logging.basicConfig(level=logging.WARNING, handlers=[notes], format="note: %(message)s")
+    notes.setFormatter(LogLines("note: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[notes])
+    hook_into_python()
 
 
 def _spec_in(file: FileArgument) -> JobFile:

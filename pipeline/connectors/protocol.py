@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from pipeline.errors import DownstreamError
-from pipeline.identity import Owner
+from pipeline.identity import Bearer, Owner
 from pipeline.job import JobStatus, Piece, Sent
 from pipeline.render import BatchScript
 
@@ -14,8 +14,8 @@ from pipeline.render import BatchScript
 class Submission(Protocol):
     """A way that jobs are sent. Safe for any number of threads."""
 
-    def owner_of(self, bearer: str) -> Owner:
-        """Whose job it will be. Raises NotAllowed or InvalidRequest."""
+    def owner_of(self, bearer: Bearer) -> Owner:
+        """Whose job it will be. Raises NotAllowed."""
         ...
 
     def owner_named(self, user: str, token: str) -> Owner:
@@ -113,8 +113,12 @@ class Management(Protocol):
         """Remove the registry logins that a job would have read at its start, where they wait in a file."""
         ...
 
-    def listing(self, path: str, details: bool) -> str:
-        """A directory, for ``/request/pvcls``. Raises NotFound or NotAllowed."""
+    def listing(self, path: str, details: bool, job: JobStatus | None = None) -> str:
+        """A directory, for ``/request/pvcls``, as the owner of this job sees it, where one is asked about.
+
+        Raises:
+            NotFound, NotAllowed, InvalidRequest: it is not there, may not be shown, or holds too much.
+        """
         ...
 
     def check(self) -> None:

@@ -37,7 +37,7 @@ def check(name: str, document: object, whole: str = "the form") -> None:
     fault = best_match(_validator(name).iter_errors(document))
     if fault is None:
         return
-    field = ".".join(str(part) for part in fault.absolute_path)
+    field = ".".join(_shown(part) for part in fault.absolute_path)
     if fault.validator == "required":
         missing = next(key for key in fault.validator_value if key not in fault.instance)
         raise MissingField(f"{field}.{missing}" if field else missing)
@@ -59,7 +59,14 @@ def _unknown(within: str, given: list[object], fault: ValidationError) -> Invali
     unknown = next(str(key) for key in given if key not in known)
     near = difflib.get_close_matches(unknown, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
-    return InvalidJob(f"{within}.{unknown}" if within else unknown, expected=f"a field{hint}")
+    field = f"{within}.{_shown(unknown)}" if within else _shown(unknown)
+    return InvalidJob(field, expected=f"a field{hint}")
+
+
+def _shown(part: object) -> str:
+    """A name that somebody else has chosen, on one line and of whole characters."""
+    name = str(part)
+    return name if name.isprintable() else ascii(name)
 
 
 def _known(fault: ValidationError) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.errors import InvalidJob, MissingField
 from pipeline.intake import devices, images, script
 from pipeline.intake.checking import check
+from pipeline.intake.digest import digest
 from pipeline.job import Credentials, Job, Resources, UpstreamScript
 from pipeline.settings import Settings
 
@@ -85,9 +86,15 @@ def _job(form: Mapping[str, Any], settings: Settings) -> Job:
         user=keys.get("JOBOBJ_USER", ""),
         architecture=architecture,
         held=bool(form.get("held")),
+        digest=digest([int(form["nodes"]), script.seal(text, _left_out)]),
         bearer=form["bearer"],
         secrets=tuple(_secrets(form["bearer"], text, login, settings)),
     )
+
+
+def _left_out(secret: str) -> str:
+    """Logins may be other ones when a job is sent again."""
+    return ""
 
 
 def _resources(nodes: int, keys: Mapping[str, str], pseudo: devices.Devices) -> Resources:

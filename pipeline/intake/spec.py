@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.errors import InvalidJob
 from pipeline.intake import images
 from pipeline.intake.checking import check
+from pipeline.intake.digest import digest
 from pipeline.intake.sbatch_options import BARE_OPTIONS, CONTROL, SWITCHES, sbatch_option
 from pipeline.job import Container, Credentials, Image, Job, Mount, Resources
 from pipeline.settings import Settings
@@ -81,6 +82,7 @@ def _job(spec: Mapping[str, Any], settings: Settings, logins: Logins) -> Job:
         user=spec["user"],
         architecture=images.go_architecture(spec.get("architecture", "")),
         held=spec.get("held", False),
+        digest=digest({field: part for field, part in spec.items() if field != "held"}),
         secrets=tuple(_spellings(login.password)),
     )
 

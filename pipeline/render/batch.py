@@ -10,8 +10,8 @@ from jinja2.runtime import Context
 from pipeline.errors import InvalidJob, SettingsFault
 from pipeline.intake import script as upstream_script
 from pipeline.job import Job, JobFiles, UpstreamScript
+from pipeline.redaction import mask
 from pipeline.render.context import context, files_of, slurm_name
-from pipeline.render.masking import mask
 from pipeline.render.sealing import Seal, spelled
 from pipeline.render.shell_environment import ShellText, shell_environment
 from pipeline.render.templates import at_fault, template_faults
@@ -39,6 +39,8 @@ class BatchScript:
     extras: frozenset[str] = frozenset()
     """sbatch's options that the job itself asks for by name; others come from the templates."""
     is_native: bool = False
+    digest: str = ""
+    """As ``Job.digest``."""
 
     def masked(self) -> str:
         """The script with every secret blanked out."""
@@ -71,7 +73,7 @@ class Renderer:
             InvalidJob: the script is larger than Slurm takes.
             TemplateFault: a template is missing or wrong.
         """
-        seal = _seal(job)
+        seal = _seal(job, self._settings)
         with at_fault(TEMPLATE, job.name, job.secrets):
             variables = self._variables(job, seal)
             text = self._environment.get_template(TEMPLATE).render(**variables, seal=seal)
@@ -91,20 +93,21 @@ class Renderer:
             secrets=(*job.secrets, *map(spelled, job.secrets)),
             extras=frozenset(job.resources.sbatch_options),
             is_native=job.is_native,
+            digest=job.digest,
         )
 
     def context(self, job: Job) -> dict[str, object]:
         """The variables that the templates get for this job."""
-        return self._variables(job, _seal(job))
+        return self._variables(job, _seal(job, self._settings))
 
     def _variables(self, job: Job, seal: Seal) -> dict[str, object]:
         variables = context(job, self._settings, seal)
         return {**variables, "secrets": seal.program() if self._secrets_inside else ""}
 
 
-def _seal(job: Job) -> Seal:
-    """Marks that no text of the job holds; repr has every text, and any mark in it as it is."""
-    return Seal(repr(asdict(job)))
+def _seal(job: Job, settings: Settings) -> Seal:
+    """Marks that no text of the job and the site holds; repr has every text, and any mark in it as it is."""
+    return Seal(repr(asdict(job)) + repr(settings))
 
 
 def _filled(script: str, parameters: ShellText) -> str:

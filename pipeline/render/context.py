@@ -9,6 +9,7 @@ from pipeline.intake import script as upstream_script
 from pipeline.job import Container, Credentials, Job, JobFiles, UpstreamScript
 from pipeline.render.sealing import Seal
 from pipeline.settings import Settings
+from pipeline.slurm.comments import comment
 
 
 def context(job: Job, settings: Settings, seal: Seal) -> dict[str, object]:
@@ -76,8 +77,10 @@ def directives(job: Job, settings: Settings) -> dict[str, object]:
         options["licenses"] = asked.licenses
     if job.held:
         options["hold"] = True
-    if job.is_native:
+    if job.is_native or settings.slurm_interface == "http":
         options["open-mode"] = "append"  # should a name be started twice, the first output stays
+    if settings.slurm_interface == "http" and job.digest:
+        options["comment"] = comment(job.digest)
     return {**options, **asked.sbatch_options}
 
 

@@ -15,9 +15,9 @@ from jsonschema.exceptions import best_match
 
 from pipeline.errors import DownstreamError, InvalidJob, SettingsFault, TemplateFault
 from pipeline.intake import devices
+from pipeline.redaction import mask
 from pipeline.render.batch import BatchScript
 from pipeline.render.json_environment import json_environment
-from pipeline.render.masking import mask
 from pipeline.render.templates import at_fault, template_faults
 from pipeline.settings import Settings
 from pipeline.shipped import schema

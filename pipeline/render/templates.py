@@ -22,7 +22,7 @@ from jinja2 import (
 )
 
 from pipeline.errors import DownstreamError, TemplateFault
-from pipeline.render.masking import mask
+from pipeline.redaction import mask
 from pipeline.shipped import folder
 
 

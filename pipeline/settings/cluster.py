@@ -43,15 +43,39 @@ class ClusterSettings:
         "JARVICE_SLURM_SSH_PKEY",
         kinds.PRIVATE_KEY,
         "",
-        "The entry user's private key, PEM or base64.",
+        "The entry user's private key, PEM or base64; empty lets JARVICE_SLURM_SSH_CA_KEY vouch for it.",
         group=_SLURM,
         secret=True,
+    )
+    slurm_ssh_ca_key: str = setting(
+        "JARVICE_SLURM_SSH_CA_KEY",
+        kinds.PRIVATE_KEY,
+        "",
+        "The private key, PEM or base64, that signs certificates with which users without a key of their own "
+        "log in; the cluster's sshd trusts it.",
+        group=_SLURM,
+        secret=True,
+    )
+    slurm_ssh_certificate_time: float = setting(
+        "JARVICE_SLURM_SSH_CERTIFICATE_TIME",
+        kinds.seconds(120, 3600),
+        300,
+        "How long such a certificate lets its user log in; each connection has one of its own.",
+        group=_SLURM,
     )
     slurm_known_hosts: Path | None = setting(
         "JARVICE_SLURM_KNOWN_HOSTS",
         kinds.OPTIONAL_PATH,
         "",
         "A known_hosts file that the site keeps; read besides the one in the state folder.",
+        group=_SLURM,
+    )
+    slurm_host_keys: str = setting(
+        "JARVICE_SLURM_HOST_KEYS",
+        kinds.choice("accept-new", "strict"),
+        "accept-new",
+        "accept-new remembers a host key that is seen for the first time; strict takes only keys that are "
+        "known already.",
         group=_SLURM,
     )
     slurm_bin_dir: str = setting(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from pipeline.settings.bearers import BearerSettings
 from pipeline.settings.cluster import ClusterSettings
 from pipeline.settings.jobs import JobSettings
 from pipeline.settings.service import ServiceSettings
@@ -23,7 +24,7 @@ does not know, never sees one."""
 
 
 @dataclass(frozen=True)
-class Settings(ClusterSettings, JobSettings, ServiceSettings):
+class Settings(ClusterSettings, JobSettings, BearerSettings, ServiceSettings):
     """The settings of one downstream. Times are seconds. The last base comes first in documents."""
 
     def for_native_jobs(self) -> Settings:

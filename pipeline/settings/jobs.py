@@ -12,6 +12,8 @@ _TEMPLATES = "Templates"
 _IMAGES = "Registries and images"
 _JOBS = "What every job gets"
 
+_TMP_OF_NODES = "/tmp"  # noqa: S108  # nosec B108 # nothing of this service is in it
+
 
 @dataclass(frozen=True)
 class JobSettings:
@@ -128,7 +130,7 @@ class JobSettings:
     singularity_tmpdir: str = setting(
         "JARVICE_SINGULARITY_TMPDIR",
         kinds.TEXT,
-        "/tmp",  # noqa: S108 - a folder on the nodes
+        _TMP_OF_NODES,
         "Singularity's temporary folder on the nodes.",
         group=_JOBS,
     )

@@ -139,12 +139,16 @@ WORDS = Kind("a list separated by commas", _words, {"type": ["array", "string"],
 
 def _folder_prefix(raw: Any) -> str:
     value = _text(raw)
-    if any(character in value for character in "\n\r%") or value[:1] not in ("", "/"):
+    if re.search(r"[\x00-\x1f\x7f%]", value) or value[:1] not in ("", "/"):
         raise ValueError
     return value if value == "" or value.endswith("/") else value + "/"
 
 
-FOLDER_PREFIX = Kind("a folder's absolute path without % signs, or empty", _folder_prefix, {"type": "string"})
+FOLDER_PREFIX = Kind(
+    "a folder's absolute path without % signs and control characters, or empty",
+    _folder_prefix,
+    {"type": "string"},
+)
 
 
 def _loglevel(raw: Any) -> int:

@@ -6,19 +6,25 @@ import difflib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from pipeline import redaction
 from pipeline.errors import SettingsFault
+from pipeline.settings.addresses import authority_faults, is_loopback
 from pipeline.settings.declaration import Declaration
 from pipeline.settings.declared import Settings
-from pipeline.settings.kinds import Kind
+from pipeline.settings.kept_file import LooseMode, read_file
 from pipeline.settings.token import TokenFile
-from pipeline.settings.yaml_file import read_yaml
+from pipeline.settings.yaml_file import parse_yaml
 
 FILE_VARIABLE = "JARVICE_DOWNSTREAM_CONFIG"
 """Names the site's YAML file."""
+
+_SAY_THE_WAY = {"connector", "slurm_interface", "slurmrestd_route", "slurm_ssh_ca_key"}
+"""Settings on which it depends what else there has to be."""
+_FOR_SSH = {"slurm_cluster_addr", "slurm_ssh_pkey"}
+_WITHOUT_SSH = "With JARVICE_SLURM_SERVICE_TOKEN_FILE nothing needs SSH"
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +42,11 @@ class Reading:
     faults: tuple[str, ...]
     unread: frozenset[str]
     """Keys of the settings that have a fault."""
+
+    @property
+    def is_way_unknown(self) -> bool:
+        """Whether one of them says which way to a cluster is meant, and so what else there has to be."""
+        return bool(self.unread & _SAY_THE_WAY)
 
 
 def load(environment: Mapping[str, str]) -> Settings:
@@ -61,7 +72,9 @@ def read(environment: Mapping[str, str]) -> Reading:
     }.items():
         declaration = DECLARED[key]
         try:
-            values[key] = raw if isinstance(raw, TokenFile) else declaration.kind.read(raw)
+            # What a kind makes of its file is the value.
+            made = isinstance(raw, TokenFile | Path)
+            values[key] = raw if made else declaration.kind.read(raw)
         except ValueError:
             shown = "the value" if declaration.secret else repr(raw)
             faults.append(f"{source}: {shown} is not {declaration.kind.accepts}")
@@ -70,6 +83,8 @@ def read(environment: Mapping[str, str]) -> Reading:
     if templates and not templates.is_dir():
         # A dry run with other templates than the site's would show what will not run.
         faults.append(f"JARVICE_DOWNSTREAM_TEMPLATES: {templates} is not a folder")
+    secrets = [values[key] for key, declared in DECLARED.items() if declared.secret and key in values]
+    redaction.know("settings", [secret for secret in secrets if isinstance(secret, str)])
     return Reading(Settings(**values), tuple(faults), frozenset(unread))
 
 
@@ -88,43 +103,33 @@ def service_faults(reading: Reading, way_out: str = "") -> list[str]:
     if settings.slurm_known_hosts and not settings.slurm_known_hosts.is_file():
         faults.append(f"JARVICE_SLURM_KNOWN_HOSTS: {settings.slurm_known_hosts} is not a file")
     if settings.connector == "local":
-        if not _is_loopback(settings.bind_address):
+        if not is_loopback(settings.bind_address):
             faults.append(
                 f"WAITRESS_BIND_ADDRESS: {settings.bind_address!r} is not a loopback address; "
                 "the local connector runs jobs as this service's own user, on 127.0.0.1 only"
             )
         return faults
-    for key in _needed(settings):
+    for key in () if reading.is_way_unknown else _needed(reading):
         if not getattr(settings, key) and key not in reading.unread:
             declaration = DECLARED[key]
-            faults.append(f"{declaration.variable} is missing: {declaration.meaning} {way_out}".rstrip())
-    if settings.slurmrestd_ca_file and not settings.slurmrestd_ca_file.is_file():
-        faults.append(f"JARVICE_SLURMRESTD_CA_FILE: {settings.slurmrestd_ca_file} is not a file")
-    return faults
+            instead = _WITHOUT_SSH if key in _FOR_SSH and settings.slurmrestd_route == "direct" else way_out
+            faults.append(f"{declaration.variable} is missing: {declaration.meaning} {instead}".rstrip())
+    return faults + authority_faults("JARVICE_SLURMRESTD_CA_FILE", settings.slurmrestd_ca_file)
 
 
-def _needed(settings: Settings) -> Iterator[str]:
+def _needed(reading: Reading) -> Iterator[str]:
     """The settings that have no default for this way to a cluster."""
-    if settings.uses_ssh:
+    settings = reading.settings
+    is_token_meant = settings.slurm_service_token or "slurm_service_token" in reading.unread
+    goes_straight = settings.slurm_interface == "http" and settings.slurmrestd_route == "direct"
+    if settings.uses_ssh and not (goes_straight and is_token_meant):
         yield "slurm_cluster_addr"
-        yield "slurm_ssh_pkey"
+        if not settings.slurm_ssh_ca_key:
+            yield "slurm_ssh_pkey"
     if settings.slurm_interface == "http":
         yield "slurmrestd_addr"
-        if settings.slurm_service_token:
+        if is_token_meant:
             yield "slurm_user_home"
-
-
-def warn_exposed(settings: Settings) -> None:
-    """Say loudly when anybody on the network can submit jobs as another."""
-    if not settings.server_key and not _is_loopback(settings.bind_address):
-        can = "can read and end the jobs of all users"
-        if settings.slurm_interface == "cli":
-            can = "can run jobs as any mapped user: bearer tokens are not verified"
-        _log.warning(
-            "the service listens on %s without JARVICE_SCHED_SERVER_KEY: whoever reaches it %s",
-            settings.bind_address,
-            can,
-        )
 
 
 def warn_unencrypted(settings: Settings) -> None:
@@ -133,7 +138,7 @@ def warn_unencrypted(settings: Settings) -> None:
         settings.slurm_interface == "http"
         and settings.slurmrestd_route == "direct"
         and settings.slurmrestd_addr.startswith("http://")
-        and not _is_loopback(settings.slurmrestd_addr.removeprefix("http://").strip("[]"))
+        and not is_loopback(settings.slurmrestd_addr.removeprefix("http://").strip("[]"))
     ):
         _log.warning(
             "tokens go to %s unencrypted; use https:// or JARVICE_SLURMRESTD_ROUTE=ssh",
@@ -147,7 +152,7 @@ def warn_unknown(environment: Mapping[str, str]) -> None:
     for declaration in DECLARED.values():
         known |= {declaration.variable, f"{declaration.variable}_FILE"}
     for variable in sorted(environment):
-        if variable.startswith("JARVICE_") and variable not in known:
+        if variable.startswith(("JARVICE_", "WAITRESS_")) and variable not in known:
             near = difflib.get_close_matches(variable, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             _log.warning("%s is not a setting%s", variable, hint)
@@ -157,7 +162,11 @@ def _from_file(path: str, faults: list[str]) -> dict[str, tuple[str, Any]]:
     if not path:
         return {}
     try:
-        document = read_yaml(Path(path)) or {}
+        content = read_file(Path(path))
+        document = parse_yaml(content.data) or {}
+    except OSError as fault:
+        faults.append(f"{FILE_VARIABLE}: {path}: cannot be read: {fault.strerror}")
+        return {}
     except ValueError as fault:
         faults.append(f"{FILE_VARIABLE}: {path}: {fault}")
         return {}
@@ -173,6 +182,11 @@ def _from_file(path: str, faults: list[str]) -> dict[str, tuple[str, Any]]:
             faults.append(f"{path}: {key} is not a key" + (f"; did you mean {meant}?" if meant else ""))
         elif raw is not None:
             found[key] = (f"{path}: {key}", raw)
+    try:
+        if any(DECLARED[key].secret and raw for key, (_, raw) in found.items()):
+            content.for_us_alone()
+    except LooseMode as fault:
+        faults.append(f"{FILE_VARIABLE}: {path}: {fault}")
     return found
 
 
@@ -188,9 +202,12 @@ def _from_environment(
             unread.add(key)
         elif path:
             try:
-                found[key] = (file_variable, _read_file(declaration.kind, Path(path)))
+                found[key] = (f"{file_variable}: {path}", _read_file(declaration, Path(path)))
             except OSError as fault:
                 faults.append(f"{file_variable}: cannot read {path}: {fault.strerror}")
+                unread.add(key)
+            except LooseMode as fault:
+                faults.append(f"{file_variable}: {path}: {fault}")
                 unread.add(key)
             except UnicodeDecodeError:
                 faults.append(f"{file_variable}: {path} is not UTF-8 text")
@@ -204,14 +221,9 @@ def _from_environment(
     return found
 
 
-def _read_file(kind: Kind, path: Path) -> Any:
-    return kind.from_file(path) if kind.from_file else path.read_text(encoding="utf-8").rstrip("\n")
-
-
-def _is_loopback(address: str) -> bool:
-    if address == "localhost":
-        return True
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
+def _read_file(declaration: Declaration, path: Path) -> Any:
+    if declaration.kind.from_file:
+        return declaration.kind.from_file(path)
+    content = read_file(path)
+    data = content.for_us_alone() if declaration.secret else content.data
+    return data.decode("utf-8").replace("\r\n", "\n").rstrip("\n")

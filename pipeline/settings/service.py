@@ -59,6 +59,13 @@ class ServiceSettings:
         "Requests that are worked on at the same time.",
         group=_SERVICE,
     )
+    stop_timeout: float = setting(
+        "JARVICE_DOWNSTREAM_STOP_TIMEOUT",
+        kinds.seconds(0, 600),
+        20,
+        "Time for requests that are under way when the service is told to end; no new ones are taken.",
+        group=_SERVICE,
+    )
     state_dir: Path = setting(
         "JARVICE_DOWNSTREAM_STATE_DIR",
         kinds.PATH,
@@ -107,5 +114,19 @@ class ServiceSettings:
         kinds.integer(64 * 1024, 1024 * 1024 * 1024),
         16 * 1024 * 1024,
         "Bytes of a job's output that are handed on at the most.",
+        group=_POLLS,
+    )
+    request_rate: int = setting(
+        "JARVICE_DOWNSTREAM_REQUEST_RATE",
+        kinds.integer(0, 1_000_000),
+        500,
+        "Requests a second from one address, twice as many in a burst; the rest is told 429. 0: no limit.",
+        group=_POLLS,
+    )
+    wrong_logins: int = setting(
+        "JARVICE_DOWNSTREAM_WRONG_LOGINS",
+        kinds.integer(0, 1_000_000),
+        60,
+        "Wrong logins a minute from one address; then no login is looked at for a while. 0: no limit.",
         group=_POLLS,
     )

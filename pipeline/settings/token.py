@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
+
+from pipeline import redaction
+from pipeline.settings.kept_file import WatchedFile
 
 
 class Token:
@@ -12,6 +14,7 @@ class Token:
     def __init__(self, text: str) -> None:
         """Raises ValueError for a text that no HTTP header can carry."""
         self._text = checked(text)
+        redaction.know("token", [self._text])
 
     def current(self) -> str:
         """The token."""
@@ -22,22 +25,18 @@ class TokenFile:
     """A token in a file, read again when the file has changed."""
 
     def __init__(self, path: Path) -> None:
-        """Raises OSError or ValueError: the file cannot be read, or holds no token."""
-        self._path = path
-        self._lock = threading.Lock()
-        self._seen = (0, 0, 0)
+        """Raises OSError or ValueError: the file cannot be read, others can read it, or it holds no token."""
+        self._file = WatchedFile(path)
         self._text = ""
         self.current()
 
     def current(self) -> str:
         """The token that the file holds now. Raises OSError or ValueError as the start does."""
-        with self._lock:
-            found = self._path.stat()
-            seen = (found.st_mtime_ns, found.st_size, found.st_ino)
-            if seen != self._seen:
-                self._text = checked(self._path.read_text(encoding="utf-8"))
-                self._seen = seen
-            return self._text
+        text = checked(self._file.read().for_us_alone().decode("utf-8"))
+        if text != self._text:
+            redaction.know(f"token in {self._file.path}", [text])
+            self._text = text
+        return text
 
 
 def checked(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,12 +12,17 @@ from pipeline import shell
 from pipeline.errors import Nonsense, NotFound, Unavailable
 from pipeline.job import JobStatus
 from pipeline.settings import NATIVE_MARK
+from pipeline.shipped import schema
 from pipeline.slurm import hostlist, states
+from pipeline.slurm.comments import digest_in
 from pipeline.slurm.reasons import read_reason
-from pipeline.slurm.refusals import fault
+from pipeline.slurm.refusals import fault, unknown
 from pipeline.transport import Completed
 
 Answer_co = TypeVar("Answer_co", covariant=True)
+
+_PORTAL_NAME = re.compile(schema("upstream_submit")["properties"]["name"]["pattern"])
+_NATIVE_NAME = re.compile(schema("job")["properties"]["name"]["pattern"])
 
 
 class Command(Protocol[Answer_co]):
@@ -31,6 +37,10 @@ class Command(Protocol[Answer_co]):
         ...
 
 
+class UnknownUser(Exception):
+    """The host that the command runs on does not know the user; Slurm may."""
+
+
 @dataclass(frozen=True)
 class Squeue:
     """Every job of ours that slurmctld still knows, in one call.
@@ -42,37 +52,48 @@ class Squeue:
     prefix: str
     """In front of our jobs' names."""
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
-    """Starts each line, and parts reason and name: either may hold anything, but it cannot hold this."""
+    """Starts each line, and parts reason, name and comment: each may hold anything, but not this."""
+    name: str = ""
+    """Only jobs of this name; empty: of any."""
+    user: str = ""
+    """Only jobs of this user; empty: of all."""
 
     def line(self) -> str:
         """The line of bash."""
-        form = f"{self.mark}|%A|%u|%T|%M|%N|%r|{self.mark}:%j"
-        return shell.join(["squeue", "--noheader", "--all", "--states=all", f"--format={form}"])
+        form = f"{self.mark}|%A|%u|%T|%M|%N|%r|{self.mark}:%j|{self.mark}:%k"
+        wanted = [f"--name={self.prefix}{self.name}"] if self.name else []
+        wanted += [f"--user={self.user}"] if self.user else []
+        return shell.join(["squeue", "--noheader", "--all", "--states=all", f"--format={form}", *wanted])
 
     def parse(self, reply: Completed) -> list[JobStatus]:
         """The jobs, in squeue's order.
 
         Raises:
+            UnknownUser: whose jobs were asked for. squeue says so, shows none, and its exit code is 0.
             Unavailable: slurmctld did not answer; a short list is never returned.
             Nonsense: a line is not of the form that was asked for.
         """
         if reply.exit_code != 0:
             # Whatever squeue complains of, which jobs there are is not known: never the caller's fault.
-            raise Unavailable(fault(reply, "squeue").message)
+            raise unknown(reply, "squeue")
+        if self.user and "Invalid user" in reply.complaint():
+            raise UnknownUser(self.user)
         before, *records = reply.text().split(f"{self.mark}|")
         if before.strip():
             raise Nonsense(f"squeue: cannot read the line {before[:80]!r}")
         found = []
         for record in records:
-            first, is_whole, slurm_name = record.rstrip("\n").partition(f"|{self.mark}:")
+            first, *rest = record.rstrip("\n").split(f"|{self.mark}:")
             fields = first.split("|", 5)
-            if not is_whole or len(fields) != 6:
+            if len(rest) != 2 or len(fields) != 6:
                 raise Nonsense(f"squeue: cannot read the line {record[:80]!r}")
             job_id, user, state, elapsed, nodes, reason = fields
+            slurm_name, comment = rest
             name = our_name(slurm_name, self.prefix)
             if name is not None:
                 job = _status(name, job_id, user, state, elapsed, nodes)
-                found.append(replace(job, reason=read_reason(job.state, reason)))
+                reason = read_reason(job.state, reason)
+                found.append(replace(job, reason=reason, digest=digest_in(comment)))
         return found
 
 
@@ -159,7 +180,7 @@ class ExitCodes:
             said = fault(reply, "squeue")
             if isinstance(said, NotFound):  # the only one that is asked for
                 return {}
-            raise Unavailable(said.message)
+            raise unknown(reply, "squeue")
         found = {}
         for record in reply.text().splitlines():
             try:
@@ -231,7 +252,7 @@ class Ping:
         """Raises Unavailable, in Slurm's words."""
         if reply.exit_code != 0:
             said = Completed(reply.exit_code, b"", reply.stderr or reply.stdout)
-            raise Unavailable(fault(said, "scontrol ping").message)
+            raise unknown(said, "scontrol ping")
 
 
 def our_name(slurm_name: str, prefix: str) -> str | None:
@@ -239,11 +260,12 @@ def our_name(slurm_name: str, prefix: str) -> str | None:
 
     A prefix has no digit and an upstream's name starts with one: the name of another portal's job,
     whose prefix starts like ours, is never taken for ours. The prefix of native jobs ends in a mark
-    that no prefix of a portal has.
+    that no prefix of a portal has. Anybody on the cluster can start a name with our prefix: one that we
+    would not have taken is none of ours, whatever it holds.
     """
     name = slurm_name.removeprefix(prefix)
-    ours = prefix.endswith(NATIVE_MARK) or name[:1].isdigit()
-    return name if name != slurm_name and ours else None
+    form = _NATIVE_NAME if prefix.endswith(NATIVE_MARK) else _PORTAL_NAME
+    return name if name != slurm_name and form.fullmatch(name) else None
 
 
 def accounted_with_name(slurm_name: str, days: int) -> list[str]:
@@ -263,8 +285,8 @@ def _accounted(reply: Completed, prefix: str) -> list[JobStatus]:
             raise NoAccounting(reply.complaint())
         raise Unavailable(f"sacct: {reply.complaint() or f'exit code {reply.exit_code}'}")
     found = []
-    for record in reply.text().splitlines():
-        fields = record.split("|", 6)
+    for record in reply.text().removesuffix("\n").split("\n") if reply.stdout else ():
+        fields = record.split("|", 6)  # the name comes last: it may hold anything
         if len(fields) != 7:
             raise Nonsense(f"sacct: cannot read the line {record[:80]!r}")
         job_id, user, state, elapsed, nodes, code, slurm_name = fields

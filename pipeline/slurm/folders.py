@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline import shell
-from pipeline.errors import Nonsense, NotAllowed, NotFound, Unavailable
+from pipeline.errors import InvalidRequest, Nonsense, NotAllowed, NotFound, Unavailable
 from pipeline.transport import Completed
 
 _NOT_THERE = 66
@@ -14,13 +14,21 @@ _NOT_ALLOWED = 77
 _NO_SUCH_KEY = 2
 """Of getent(1)."""
 
+MOST_ENTRIES = 10_000
+"""Folders and files of one listing; a part of them would look like all."""
+
+LISTING_BYTES = 8 * 1024 * 1024
+"""More than the longest names of so many take."""
+
 
 @dataclass(frozen=True)
 class Listing:
     """A directory of the cluster, as the upstream shows it: one ``/data<path>`` a line.
 
     Only what lies under one of the roots, links resolved, is listed; without roots that is the
-    home folder.
+    home folder, unless it is the whole file system, as service users' sometimes is. Where a link is put in
+    the path's place meanwhile, the folder that bash has gone into is looked at again before anything of it
+    is shown. Links in the folder are neither shown nor followed.
     """
 
     path: str
@@ -29,27 +37,32 @@ class Listing:
 
     def line(self) -> str:
         """The line of bash."""
-        roots = shell.join(self.roots) if self.roots else '"$HOME"'
-        shown = "/data" + self.path.rstrip("/").replace("\\", "\\\\").replace("%", "%%")
-        about = "%Ts %s " if self.details else ""
-        itself, folder, file = (shell.quote(f"{about}{shown}/{name}\\n") for name in ("", "%P/", "%P"))
+        roots, is_root = shell.join(self.roots), ""
+        if not self.roots:
+            roots, is_root = '"$HOME"', f'[ "$(realpath -e -- "$HOME")" != / ] || exit {_NOT_ALLOWED}; '
+        # The x keeps line breaks at the end of a name.
+        cut = "%$'\\n'x"
         return (
-            f"p=$(realpath -m -- {shell.quote(self.path)}); "
-            f'for r in {roots}; do r=$(realpath -e -- "$r") && r=${{r%/}} || continue; '
-            'case "$p/" in "$r"/*) '
-            f'[ -e "$p" ] || exit {_NOT_THERE}; '
-            f'find "$p" -maxdepth 0 -type d -printf {itself} && '
-            f'find "$p" -mindepth 1 -maxdepth 1 -type d -printf {folder} && '
-            f'find "$p" -mindepth 1 -maxdepth 1 -type f -printf {file}; exit;; esac; done; '
-            f"exit {_NOT_ALLOWED}"
+            f"{is_root}within() {{ local r; for r in {roots}; do "
+            f'r=$(realpath -e -- "$r" && echo x) || continue; r=${{r{cut}}}; '
+            'r=${r%/}; case "$1/" in "$r"/*) return;; esac; done 2>/dev/null; return 1; }; '
+            f"p=$(realpath -m -- {shell.quote(self.path)} && echo x); p=${{p{cut}}}; "
+            f'within "$p" || exit {_NOT_ALLOWED}; '
+            f'[ -d "$p" ] || exit {_NOT_THERE}; cd -P -- "$p" || exit 1; '
+            # Where the process is says the kernel; what bash keeps as $PWD may be out of date.
+            f"p=$(realpath -e . && echo x) || exit 1; p=${{p{cut}}}; "
+            f'within "$p" || exit {_NOT_ALLOWED}; '
+            r"find . -maxdepth 1 -type d,f -printf '%y %Ts %s %P\0' | "
+            f'head --zero-terminated --lines={MOST_ENTRIES + 2}; exit "${{PIPESTATUS[0]}}"'
         )
 
     def parse(self, reply: Completed) -> str:
-        """The lines.
+        """The lines: folders first, by name. Names that no line can hold are left out.
 
         Raises:
-            NotFound: there is no such path.
+            NotFound: there is no such folder.
             NotAllowed: it is not under a root, or cannot be read.
+            InvalidRequest: it holds too much.
         """
         if reply.exit_code == _NOT_THERE:
             raise NotFound(f"pvcls: {self.path!r} is not there")
@@ -58,9 +71,24 @@ class Listing:
                 f"pvcls: {self.path!r} is not in a folder that may be listed; "
                 "an administrator can add it to JARVICE_DOWNSTREAM_PVCLS_ROOTS"
             )
+        records = reply.text().split("\0")[:-1]
+        if len(records) > MOST_ENTRIES + 1:  # the folder itself is one
+            raise InvalidRequest(f"pvcls: {self.path!r} holds more than {MOST_ENTRIES} folders and files")
         if reply.exit_code != 0:
             raise NotAllowed(f"pvcls: {self.path!r}: {reply.complaint()}")
-        return reply.text()
+        entries = sorted(self._entry(record) for record in records)
+        return "".join(f"{line}\n" for _, name, line in entries if name.isprintable())
+
+    def _entry(self, record: str) -> tuple[bool, str, str]:
+        """Whether it is a file, its name, and its line. Raises Nonsense."""
+        try:
+            kind, changed, size, name = record.split(" ", 3)
+        except ValueError:
+            raise Nonsense(f"find: cannot read {record[:80]!r}") from None
+        shown = f"/data{self.path.rstrip('/')}/{name}"
+        if kind == "d" and name:
+            shown += "/"
+        return kind != "d", name, f"{changed} {size} {shown}" if self.details else shown
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import re
 
 _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 _MOST_HOSTS = 100_000
+_MOST_BRACKETS = 16
+"""In the name of one host; Slurm itself has fewer dimensions."""
 
 
 def expand(text: str) -> tuple[str, ...]:
@@ -27,12 +29,12 @@ def _parts(text: str) -> list[str]:
     for place, character in enumerate(text):
         depth += (character == "[") - (character == "]")
         if depth not in (0, 1):
-            raise ValueError(f"{text!r} is not a host list")
+            raise ValueError(f"{text[:80]!r} is not a host list")
         if character == "," and depth == 0:
             parts.append(text[start:place])
             start = place + 1
     if depth:
-        raise ValueError(f"{text!r} is not a host list")
+        raise ValueError(f"{text[:80]!r} is not a host list")
     return [part for part in [*parts, text[start:]] if part]
 
 
@@ -40,6 +42,8 @@ def _expand_part(part: str) -> list[str]:
     head, bracket, rest = part.partition("[")
     if not bracket:
         return [part]
+    if part.count("[") > _MOST_BRACKETS:
+        raise ValueError(f"{part[:80]!r} is not a host list")
     inside, _, tail = rest.partition("]")
     numbers, ends = _numbers(inside), _expand_part(tail)
     _check_number(len(numbers) * len(ends))
@@ -52,7 +56,7 @@ def _numbers(text: str) -> list[str]:
         match = _RANGE.fullmatch(piece)
         first, last = (match[1], match[2] or match[1]) if match else ("1", "0")
         if int(last) < int(first):
-            raise ValueError(f"{piece!r} is not a range of a host list")
+            raise ValueError(f"{piece[:80]!r} is not a range of a host list")
         _check_number(int(last) - int(first) + 1)
         numbers += [str(n).zfill(len(first)) for n in range(int(first), int(last) + 1)]
     return numbers

@@ -16,11 +16,18 @@ _NOT_ALLOWED = 77
 PIECE_BYTES = 1024 * 1024
 """Output that is read at a time while a job is followed."""
 
+_NUMBER = re.compile(r"[0-9]{1,18}")
+"""What is in these files their owners can write: Python refuses to read numbers of thousands of digits."""
 _DENIED = re.compile("permission denied|not permitted", re.IGNORECASE)
 
-_READ_ID = '{ IFS=";" read -r id _ <jobid || read -r id <started; } 2>/dev/null'
+_READ_ID = '{ IFS=";" read -r id _ <jobid || read -r id _ <started; } 2>/dev/null'
 """Reads a job's id, inside its control folder: from the claim, or, of a job that came through slurmrestd,
 from the mark of its start."""
+
+
+def _enter(files: JobFiles) -> str:
+    """Bash that goes to the job's control folder, if there is one."""
+    return f"{shell.at_home(files.control)}cd {shell.quote(files.control)} 2>/dev/null"
 
 
 def _other_job(job_id: str) -> str:
@@ -85,7 +92,7 @@ class OutputFrom:
         if found is None:
             return None
         size, _, data = found.partition(b"\n")
-        if not size.isdigit():
+        if not _NUMBER.fullmatch(size.decode("ascii", "replace")):
             raise Nonsense(f"the size of the job's output is {size[:80]!r}")
         return Piece(data, int(size))
 
@@ -96,7 +103,7 @@ def _of_output(files: JobFiles, then: str) -> str:
     # To who may not enter its folder a file is not there either.
     hidden = f"[[ $(stat -- {file} 2>&1) == *denied* ]]"
     missing = f"[ -e {file} ] || {hidden} && exit {_NOT_ALLOWED}; exit {_NOT_THERE}"
-    return f"[ -r {file} ] || {{ {missing}; }}; {then}"
+    return f"{shell.at_home(files.output)}[ -r {file} ] || {{ {missing}; }}; {then}"
 
 
 def _output_in(reply: Completed, files: JobFiles) -> bytes | None:
@@ -119,9 +126,7 @@ class ReadClaim:
 
     def line(self) -> str:
         """The line of bash."""
-        return (
-            f'cd {shell.quote(self.files.control)} 2>/dev/null || exit {_NOT_THERE}; {_READ_ID}; echo "$id"'
-        )
+        return f'{_enter(self.files)} || exit {_NOT_THERE}; {_READ_ID}; echo "$id"'
 
     def parse(self, reply: Completed) -> str:
         """The id; empty when nothing was recorded.
@@ -135,7 +140,7 @@ class ReadClaim:
         if reply.exit_code != 0:
             raise Unavailable(f"cannot read the job's control folder: {reply.complaint()}")
         found = reply.text().strip()
-        return found if found.isdecimal() else ""
+        return found if _NUMBER.fullmatch(found) else ""
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ class ReadRecord:
     def line(self) -> str:
         """The line of bash."""
         return (
-            f"cd {shell.quote(self.files.control)} 2>/dev/null || exit {_NOT_THERE}; "
+            f"{_enter(self.files)} || exit {_NOT_THERE}; "
             f"{_other_job(self.job_id)} && exit {_NOT_THERE}; [ ! -e exit ] || cat exit"
         )
 
@@ -166,7 +171,7 @@ class ReadRecord:
         words = reply.text().split()
         if not words:
             return None
-        if len(words) != 4 or not all(word.isdecimal() for word in words):
+        if len(words) != 4 or not all(map(_NUMBER.fullmatch, words)):
             raise Nonsense(f"the job's exit record is {reply.text()[:80]!r}")
         return ExitRecord(words[0], *(int(word) for word in words[1:]))
 
@@ -186,7 +191,7 @@ class Remove:
         named = shell.join([self.files.output, self.files.control])
         made = shell.quote(self.files.made_by_script(self.job_id))
         return (
-            f"cd {shell.quote(self.files.control)} 2>/dev/null && {_other_job(self.job_id)} && other=1; cd; "
+            f"{_enter(self.files)} && {_other_job(self.job_id)} && other=1; cd; "
             # What one of them keeps back must not keep the other.
             f'rm -rf -- {made}; left=$?; [ -n "$other" ] || rm -rf -- {named} || left=$?; exit "$left"'
         )
@@ -208,10 +213,7 @@ class RemoveLogins:
 
     def line(self) -> str:
         """The line of bash."""
-        return (
-            f"cd {shell.quote(self.files.control)} 2>/dev/null || exit 0; "
-            f"{_other_job(self.job_id)} || rm -f secrets"
-        )
+        return f"{_enter(self.files)} || exit 0; {_other_job(self.job_id)} || rm -f secrets"
 
     def parse(self, reply: Completed) -> None:
         """Raises Unavailable when they could not be removed."""

@@ -12,6 +12,7 @@ from pipeline.errors import (
     QosRefused,
     Refused,
     Unavailable,
+    Unreachable,
 )
 from pipeline.transport import Completed
 
@@ -20,17 +21,23 @@ _SIGNALS = range(129, 193)
 """Exit codes of a command that a signal has ended. sbatch itself ends with 1 or 255."""
 
 # Faults of the way to slurmctld, from slurm_errno.c and errno(3). After them a job may have been
-# accepted all the same, so none of these may be taken for a refusal.
-_UNREACHABLE = re.compile(
+# accepted all the same, so none of these may be taken for a refusal. The first ones are the same for
+# everybody who asks; the others may be one user's, or over at once.
+_SILENT = re.compile(
     r"unable to (contact|connect|establish)|timed out|connection (refused|reset|aborted|failure)"
-    r"|broken pipe|no route to host|network is (unreachable|down)|host is (unreachable|down)"
-    r"|transport endpoint|zero bytes|slurm_persist_conn|backup controller in standby"
-    r"|temporarily (unable|unavailable)|rate limit|problem talking to|send/recv"
-    r"|(send|receive|message|socket|shutdown) (failure|error)|header lengths"
+    r"|no route to host|network is (unreachable|down)|host is (unreachable|down)"
+    r"|transport endpoint|backup controller in standby",
+    re.IGNORECASE,
+)
+_UNKNOWN = re.compile(
+    r"broken pipe|zero bytes|slurm_persist_conn|temporarily (unable|unavailable)|rate limit"
+    r"|problem talking to|send/recv|(send|receive|message|socket|shutdown) (failure|error)|header lengths"
     r"|(munge|authentication) (failure|error|plugin)|protocol authentication|unspecified error"
     r"|interrupted system call|try again|cannot allocate memory",
     re.IGNORECASE,
 )
+_OF_ACCOUNTING = re.compile(r"\bdatabase\b|slurmdbd", re.IGNORECASE)
+"""slurmctld answers without it."""
 _REFUSAL = re.compile(
     r"invalid|not (permitted|allowed|available|supported|valid|found|enabled)|violate|denied|exceed"
     r"|unrecognized|unknown|require|\bmust\b|cannot|can't|can not|too (many|large|long|big|small)"
@@ -62,9 +69,17 @@ def fault(reply: Completed, doing: str) -> DownstreamError:
     return meant(message)
 
 
+def unknown(reply: Completed, doing: str) -> Unavailable:
+    """The same where nobody can be refused: whatever is complained of, the truth is not known."""
+    told = fault(reply, doing)
+    return told if isinstance(told, Unavailable) else Unavailable(told.message)
+
+
 def kind(said: str) -> type[DownstreamError] | None:
     """What Slurm's words stand for; None when they do not say whether it has refused."""
-    if _UNREACHABLE.search(said):
+    if _SILENT.search(said):
+        return Unavailable if _OF_ACCOUNTING.search(said) else Unreachable
+    if _UNKNOWN.search(said):
         return Unavailable
     for pattern, meant in _KINDS:
         if re.search(pattern, said, re.IGNORECASE):

@@ -16,15 +16,35 @@ if [ ! -O "$control" ]; then
     exit 1
 fi
 
-# A name runs once: another job that was started under it keeps it. A requeued job keeps its id.
-if ! (set -o noclobber && echo "$SLURM_JOB_ID" >"$control/started") 2>/dev/null; then
-    read -r first <"$control/started"
-    if [ "$first" != "$SLURM_JOB_ID" ]; then
+# A name runs once. Of jobs that wait or run the first one has it, whichever Slurm starts first.
+first="$SLURM_JOB_ID"
+while read -r other; do
+    if [[ $other =~ ^[0-9]+$ ]] && [ "$other" -lt "$first" ]; then first="$other"; fi
+done < <(squeue --noheader --all --me --name="$SLURM_JOB_NAME" --format=%A 2>/dev/null)
+if [ "$first" != "$SLURM_JOB_ID" ]; then
+    echo "This job's name is that of job $first, which was submitted before; job $SLURM_JOB_ID ends." >&2
+    exit 1
+fi
+# Another job that was started under it keeps it. A requeued job keeps its id, and Slurm counts its runs.
+this_run="${SLURM_RESTART_COUNT:-0}"
+if ! (set -o noclobber && echo "$SLURM_JOB_ID $this_run" >"$control/started") 2>/dev/null; then
+    # Without a whole id in it nobody has run: the file system was full, or the node went down before it was kept.
+    for _ in {1..5}; do
+        read -r first run <"$control/started" && break
+        first=""
+        sleep 1
+    done
+    if [ -n "$first" ] && [ "$first" != "$SLURM_JOB_ID" ]; then
         echo "This job's name was started as job $first already; job $SLURM_JOB_ID ends." >&2
         exit 1
+    elif [ -n "$first" ] && [ "$run" = "$this_run" ]; then
+        echo "Slurm has lost what it knew of job $SLURM_JOB_ID, which was started already; it is not run again." >&2
+        read -r _ code _ 2>/dev/null <"$control/exit" || code=1
+        exit "$code"
     fi
+    echo "$SLURM_JOB_ID $this_run" >"$control/started" || exit 1
 fi
-rm -f "$control"/{exit,failed,output,last,last-output}
+rm -f "$control"/{begun,exit,failed,output,last,last-output}
 # Scripts may hold registry logins, and whoever asks for the exit status may not be able to remove them.
 leftovers=("$control"/{secrets,job.sh,job.sh.new,task.sh,command})
 # Slurm signals what removes them too, and more than once.
@@ -35,6 +55,8 @@ head --bytes=-1 >"$control/task.sh" <<'END_OF_TASK' || exit 1
 #!/bin/bash
 # One task a node. The first runs the application; the others wait for it.
 control="$1"
+# From here on srun is not tried again.
+: >"$control/begun" || exit 1
 # Slurm's environment in the words that the upstream's script knows.
 export PROCESS_PROCID="$SLURM_PROCID"
 export PROCESS_NODENAME="$SLURMD_NODENAME"
@@ -127,9 +149,17 @@ END_OF_SCRIPT
 
 END_OF_SCRIPT_1
 
-srun --kill-on-bad-exit=1 --wait=0 --nodes=1 --ntasks=1 --ntasks-per-node=1 \
-    --cpus-per-task=1 bash "$control/task.sh" "$control"
-srun_code=$?
+for try in 1 2; do
+    srun --kill-on-bad-exit=1 --wait=0 --nodes=1 --ntasks=1 --ntasks-per-node=1 \
+        --cpus-per-task=1 bash "$control/task.sh" "$control"
+    srun_code=$?
+    if [ "$srun_code" = 0 ] || [ "$try" = 2 ] || [ -n "$(cd "$control" && ls -d begun exit failed output 2>/dev/null)" ]; then break; fi
+    # No task has begun: srun gives up at once where slurmctld is away. Once it answers there is another try.
+    for _ in {1..120}; do
+        ! squeue --noheader --jobs="$SLURM_JOB_ID" >/dev/null 2>&1 || break
+        sleep 5
+    done
+done
 
 leftovers+=("$control/job.sh")
 # srun returns the highest code of all tasks; the first task's own code decides, when it came to one.

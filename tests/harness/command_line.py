@@ -59,21 +59,26 @@ class CommandLine:
 
 def behind_ssh(folder: Path, port: int, commands: Path, key: str) -> CommandLine:
     """With kirby and mario in the users id mapping, and Slurm's commands in a folder."""
+    return CommandLine(folder, settings_behind_ssh(folder, port, commands, key))
+
+
+def settings_behind_ssh(folder: Path, port: int, commands: Path, key: str) -> dict[str, str]:
+    """The settings for that."""
     entries = [
         {"user": user, "jarvice_user": user, "mail": f"{user}@example.com", "mapped_user": user,
          "ssh_private_key_b64": b64encode(key.encode()).decode()}
         for user in ("kirby", "mario")
     ]  # fmt: skip
     mapping = folder / "mapping.yaml"
+    mapping.touch(mode=0o600)
     mapping.write_text(yaml.safe_dump({"users_id_mapping": entries}))
-    settings = {
+    return {
         "JARVICE_SLURM_CLUSTER_ADDR": "127.0.0.1",
         "JARVICE_SLURM_CLUSTER_PORT": str(port),
         "JARVICE_SLURM_SSH_PKEY": key,
         "JARVICE_SLURM_BIN_DIR": str(commands),
         "JARVICE_USERS_ID_MAPPING": str(mapping),
     }
-    return CommandLine(folder, settings)
 
 
 def on_this_machine(folder: Path) -> CommandLine:

@@ -29,9 +29,12 @@ class ContainerNode(Sandbox):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.environment.update(SLURM_JOB_ID="7", SLURMD_NODENAME="n1", SLURM_JOB_NODELIST="n1")
+        self.environment.update(
+            SLURM_JOB_ID="7", SLURM_JOB_NAME="jarvice_:x", SLURMD_NODENAME="n1", SLURM_JOB_NODELIST="n1"
+        )
         self.command("srun", 'SLURM_PROCID=0 exec "${@: -3}"')
         self.command("scontrol", "echo n1")
+        self.command("squeue", "exit 0")
         self.command("apptainer", RUNTIME)
 
     def answers_digest(self, digest: str = DIGEST) -> None:
@@ -62,7 +65,13 @@ class ContainerNode(Sandbox):
 
     def started(self, batch: BatchScript) -> Completed:
         """Run a batch script that was sent, to its end."""
+        self.is_next_run()
         return self.run("bash -s", batch.text.encode("utf-8"))
+
+    def is_next_run(self) -> None:
+        """What is started next Slurm starts again, if there was a run before."""
+        runs = int(self.environment.get("SLURM_RESTART_COUNT", -1))
+        self.environment["SLURM_RESTART_COUNT"] = str(runs + 1)
 
     def clean(self) -> None:
         """Forget all jobs, images and calls."""

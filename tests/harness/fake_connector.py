@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.connectors.protocol import Ends
 from pipeline.errors import DownstreamError
-from pipeline.identity import Owner
+from pipeline.identity import Bearer, Owner
 from pipeline.job import JobRef, JobStatus, Phase, Piece, Sent
 from pipeline.render import BatchScript
 from tests.harness.jobs import NAME
@@ -57,7 +57,7 @@ class FakeConnector:
     submission_faults: list[Exception] = field(default_factory=list)
     """Raised by ``submit``, one each time."""
 
-    def owner_of(self, bearer: str) -> Owner:
+    def owner_of(self, bearer: Bearer) -> Owner:
         return Owner("kirby")
 
     def owner_named(self, user: str, token: str) -> Owner:
@@ -120,8 +120,8 @@ class FakeConnector:
             raise self.removal_fault
         self.removed_logins.append(job.job_id)
 
-    def listing(self, path: str, details: bool) -> str:
-        return f"/data{path}\n"
+    def listing(self, path: str, details: bool, job: JobStatus | None = None) -> str:
+        return f"/data{path}{job.owner if job else ''}\n"
 
     def check(self) -> None:
         return

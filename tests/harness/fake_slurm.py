@@ -25,7 +25,7 @@ _COMMANDS = {
         done
         squeue_line() {
             reason="${state#*(}"; [ "$reason" = "$state" ] && reason=None
-            echo "$1|$id|$user|${state%%(*}|0:05|n1|${reason%)}|$1:$name"
+            echo "$1|$id|$user|${state%%(*}|0:05|n1|${reason%)}|$1:$name|$1:(null)"
         }
         while IFS='|' read -r id user state name; do
             [ -z "$wanted" ] || [ "$name" = "$wanted" ] || continue

@@ -8,12 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import jwt
+
+from pipeline import settings
+from pipeline.settings import Settings
 
 KEY = "the key that this slurmrestd and its tokens share, 32 bytes or more"
 _PATH = re.compile(r"/(slurm|slurmdb)/(v0\.0\.\d+)/([a-z]+(?:/[a-z]+)?)(?:/(\d+))?(?:\?(.*))?")
@@ -53,6 +57,7 @@ class FakeJob:
     state: list[str] = field(default_factory=lambda: ["PENDING"])
     exit_code: int = 0
     reason: str = "None"
+    comment: str = ""
 
     def _exit_code(self) -> dict[str, Any]:
         return {"return_code": {"set": True, "infinite": False, "number": self.exit_code}, "signal": {}}
@@ -63,7 +68,7 @@ class FakeJob:
         end = {"set": True, "infinite": False, "number": 1065}
         return {"job_id": self.job_id, "name": self.name, "user_name": self.user, "job_state": self.state,
                 "nodes": "n1", "start_time": start, "end_time": end, "state_reason": self.reason,
-                "exit_code": self._exit_code()}  # fmt: skip
+                "exit_code": self._exit_code(), "comment": self.comment}  # fmt: skip
 
     def accounted(self) -> dict[str, Any]:
         """As accounting shows it."""
@@ -112,6 +117,22 @@ class FakeSlurmrestd:
         self._server = _Server(("127.0.0.1", 0), handler)
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Settings of a downstream that sends and manages its jobs here, and needs no SSH."""
+        return {
+            "JARVICE_SLURM_INTERFACE": "http",
+            "JARVICE_SLURMRESTD_ADDR": "http://127.0.0.1",
+            "JARVICE_SLURMRESTD_PORT": str(self.port),
+            "JARVICE_SLURMRESTD_ROUTE": "direct",
+            "JARVICE_SLURM_SERVICE_TOKEN": token("jarvice"),
+            "JARVICE_SLURM_USER_HOME": "/home/%u",
+        }
+
+    def settings(self, state_dir: Path) -> Settings:
+        """The same, read."""
+        return replace(settings.load(self.environment), state_dir=state_dir)
 
     def add(self, job_id: int, name: str, user: str = "kirby", state: str = "PENDING") -> FakeJob:
         """Have a job."""
@@ -175,7 +196,8 @@ class FakeSlurmrestd:
             job = self.jobs.get(job_id)
             if what == "POST job/submit":
                 job_id = 100 + len(self.jobs)
-                self.add(job_id, json.loads(body)["job"]["name"], user)
+                sent = json.loads(body)["job"]
+                self.add(job_id, sent["name"], user).comment = sent.get("comment", "")
                 return Answer(200, {"job_id": job_id, "errors": []})
             if what == "GET jobs/state":
                 only = [each.removeprefix("job_id=") for each in query.split("&") if each]

@@ -59,6 +59,7 @@ class Service:
             "WAITRESS_PORT": str(self.port),
             "JARVICE_SCHED_LOGLEVEL": "DEBUG",
             "JARVICE_DOWNSTREAM_POLL_INTERVAL": "1",
+            "JARVICE_DOWNSTREAM_REQUEST_RATE": "0",  # all clients of a test have one address
             **settings,
         }
         self._command = command
@@ -80,6 +81,17 @@ class Service:
             os.killpg(self._process.pid, how)  # a start script does not pass signals on
             self._process.wait(30)
             self._process = None
+
+    def signal(self, how: signal.Signals) -> None:
+        """Send it a signal, and do not wait."""
+        os.kill(self.pid, how)
+
+    def exit_code(self, seconds: float) -> int:
+        """What it ends with, which it has to in time."""
+        assert self._process is not None
+        code = self._process.wait(seconds)
+        self._process = None
+        return code
 
     def another_client(self) -> Service:
         """The same service asked over a connection of its own, for another thread."""

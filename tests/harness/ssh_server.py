@@ -8,13 +8,24 @@ import os
 import socket
 import subprocess
 import threading
+import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
 import paramiko
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    SSHCertificate,
+    SSHCertificateType,
+    load_ssh_public_identity,
+)
 
 
 def new_host_key() -> paramiko.PKey:
@@ -26,21 +37,29 @@ def new_host_key() -> paramiko.PKey:
 class SshServer:
     """Lets users in by their public keys, each with a home folder of its own."""
 
-    def __init__(self, folder: Path, users: Mapping[str, paramiko.PKey], host_key: paramiko.PKey) -> None:
+    def __init__(
+        self, folder: Path, users: Mapping[str, paramiko.PKey], host_key: paramiko.PKey, port: int = 0
+    ) -> None:
         self.folder = folder
         self.users = users
         self.host_key = host_key
+        self.more_host_keys: list[paramiko.PKey] = []
+        """Of other types, for who prefers them."""
         self.start_files = ""
         """Bash that the login shell runs first, as ~/.bashrc."""
         self.logins: list[str] = []
         """Who has logged in, oldest first."""
         self.open_channels = 0
         self.most_channels = 0
+        self.authority: paramiko.PKey | None = None
+        """Whose certificates let users in too."""
+        self.certificates: list[SSHCertificate] = []
+        """With which users have logged in, oldest first."""
         self.forwarded: list[tuple[str, int]] = []
         """Where channels were opened to, oldest first."""
         self._lock = threading.Lock()
         self._transports: list[paramiko.Transport] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self._accepting = threading.Thread(target=self._accept, name="ssh-server", daemon=True)
         self._accepting.start()
@@ -63,12 +82,16 @@ class SshServer:
 
     def stop(self) -> None:
         """Take no more connections and drop those there are."""
+        self.take_no_more()
+        self.drop_all()
+
+    def take_no_more(self) -> None:
+        """Refuse connections; those there are stay."""
         # A thread that still waits would take connections of the next server that gets this number.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._accepting.join(5)
         self._listener.close()
-        self.drop_all()
 
     def count_channel(self, change: int) -> None:
         """A channel was opened or closed."""
@@ -85,7 +108,8 @@ class SshServer:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             transport = paramiko.Transport(connection)
             transport.daemon = True
-            transport.add_server_key(self.host_key)
+            for key in (self.host_key, *self.more_host_keys):
+                transport.add_server_key(key)
             with self._lock:
                 self._transports.append(transport)
             session = _Session(self)
@@ -100,16 +124,40 @@ class _Session(paramiko.ServerInterface):
     def __init__(self, server: SshServer) -> None:
         self._server = server
         self._user = ""
+        self._may_forward = True
         self._far_ends: dict[int, socket.socket] = {}
         """What channels to other ports lead to, by the channel's number."""
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
-        known = self._server.users.get(username)
-        if known is None or known.get_base64() != key.get_base64():
-            return paramiko.common.AUTH_FAILED
+        certificate = _certificate(key)
+        if certificate:
+            if not self._trusts(certificate, username):
+                return paramiko.common.AUTH_FAILED
+            self._server.certificates.append(certificate)
+            self._may_forward = b"permit-port-forwarding" in certificate.extensions
+        else:
+            known = self._server.users.get(username)
+            if known is None or known.get_base64() != key.get_base64():
+                return paramiko.common.AUTH_FAILED
         self._user = username
         self._server.logins.append(username)
         return paramiko.common.AUTH_SUCCESSFUL
+
+    def _trusts(self, certificate: SSHCertificate, user: str) -> bool:
+        """As sshd with TrustedUserCAKeys and no AuthorizedPrincipalsFile."""
+        try:
+            certificate.verify_cert_signature()
+        except InvalidSignature:
+            return False
+        signer = certificate.signature_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+        return (
+            self._server.authority is not None
+            and signer.split()[1].decode() == self._server.authority.get_base64()
+            and certificate.type is SSHCertificateType.USER
+            and user.encode() in certificate.valid_principals
+            and certificate.valid_after <= time.time() < certificate.valid_before
+            and not certificate.critical_options
+        )
 
     def get_allowed_auths(self, username: str) -> str:
         return "publickey"
@@ -120,6 +168,8 @@ class _Session(paramiko.ServerInterface):
     def check_channel_direct_tcpip_request(
         self, chanid: int, origin: tuple[str, int], destination: tuple[str, int]
     ) -> int:
+        if not self._may_forward:
+            return paramiko.common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
         try:
             self._far_ends[chanid] = socket.create_connection(destination, timeout=5)
         except OSError:
@@ -237,6 +287,16 @@ def _feed(channel: paramiko.Channel, process: subprocess.Popen[bytes]) -> None:
         while data := channel.recv(65536):
             process.stdin.write(data)
     process.kill()
+
+
+def _certificate(key: paramiko.PKey) -> SSHCertificate | None:
+    """What the client has shown with the key, if it is more than the key."""
+    if not key.public_blob:
+        return None
+    line = f"{key.public_blob.key_type} {b64encode(key.public_blob.key_blob).decode()}"
+    shown = load_ssh_public_identity(line.encode())
+    assert isinstance(shown, SSHCertificate)
+    return shown
 
 
 def _copy(source: socket.socket | paramiko.Channel, target: socket.socket | paramiko.Channel) -> None:

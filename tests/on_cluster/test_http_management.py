@@ -14,6 +14,7 @@ from tests.harness.cluster import Cluster
 from tests.harness.forms import form, script
 from tests.harness.interface import Interface
 from tests.harness.recording_proxy import RecordingProxy, recording_proxy
+from tests.harness.secret_files import write_secret
 from tests.harness.service import Service
 from tests.harness.slurmrestd import straight_at, token
 from tests.harness.waiting import eventually
@@ -63,7 +64,7 @@ def site(
 ) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("managed")
     token_file = folder / "service-token"
-    token_file.write_text(cluster.token("jarvice"))
+    write_secret(token_file, cluster.token("jarvice"))
     interface = interface_of("http-managed")
     settings = {
         key: value for key, value in interface.settings.items() if key != "JARVICE_SLURM_SERVICE_TOKEN"

@@ -122,21 +122,29 @@ def test_a_submission_whose_answer_is_lost_is_found_again(
     assert sum(path.startswith("POST ") for path in proxy.paths()) == 2
 
 
-def test_a_submission_to_a_frozen_slurmctld_is_found_again(service: Service, cluster: Cluster) -> None:
-    def cut_off() -> dict[str, Any] | None:
-        """A submission of which slurmctld has not answered; not one that looked for the name before."""
-        service.submit(held())
+def test_a_submission_to_a_frozen_slurmctld_is_found_again(
+    cluster: Cluster, start_service: Callable[..., Service]
+) -> None:
+    """It froze after the name was looked for, and takes the job when it goes on."""
+
+    def freezes(path: str) -> str:
+        if path.endswith("/job/submit"):
+            cluster.daemon("slurmctld", "freeze")
+        return path
+
+    with recording_proxy(cluster) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        service = start_service({**http(cluster).settings, **straight_at(url)})
         args = held()
-        cluster.daemon("slurmctld", "freeze")
+        proxy.leads = freezes
         try:
             reply = service.post("/submit", args)
         finally:
+            proxy.leads = lambda path: path
             cluster.daemon("slurmctld", "thaw")
         assert reply.status_code == 503
-        return args if "whether the job was accepted is not known yet" in reply.json()["error"] else None
-
-    args = eventually(cut_off, seconds=120, what="a submission that was cut off")
-    job_id = until_taken(service, args)
+        assert "whether the job was accepted is not known yet" in reply.json()["error"]
+        job_id = until_taken(service, args)
     assert cluster.jobs(args["name"]) == [(job_id, "kirby")]
 
 

@@ -86,7 +86,7 @@ def test_files_that_the_entry_user_cannot_remove_stay_and_the_log_says_so(
     )
     assert stay in service.log()
     left = cluster.run("find", f"{scratch}/.jarvice", "-type", "f", "-printf", "%f\\n").split()
-    assert sorted(left) == sorted([f"{job.name}.out", "exit", "last-output", "started"])
+    assert sorted(left) == sorted([f"{job.name}.out", "begun", "exit", "last-output", "started"])
     cluster.run("rm", "-r", scratch)
 
 

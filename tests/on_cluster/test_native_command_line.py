@@ -316,10 +316,10 @@ def test_a_job_that_is_cancelled_before_its_start_leaves_no_registry_login(
     name = command.spec("true")
     assert command("submit", "--held", f"{name}.yaml").returncode == 0
     [folder] = (cluster.home("kirby") / ".jarvice/control").glob(f"*{name}")
-    assert {file.name for file in folder.iterdir()} == {"jobid", "secrets"}
+    assert {file.name for file in folder.iterdir()} == {"claim", "jobid", "secrets"}
     done = command("cancel", name)
     assert (done.returncode, done.stderr) == (0, "")
-    assert {file.name for file in folder.iterdir()} == {"jobid"}
+    assert {file.name for file in folder.iterdir()} == {"claim", "jobid"}
 
 
 def forgotten(cluster: Cluster, name: str) -> None:

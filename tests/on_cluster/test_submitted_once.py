@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from tests.harness.cluster import Cluster
 from tests.harness.forms import form, script
+from tests.harness.interface import Interface
 from tests.harness.service import Service
 from tests.harness.waiting import eventually
 
@@ -68,3 +70,69 @@ def test_two_portals_never_see_or_end_each_others_jobs(
     for portal, own in ((service, ours), (other, theirs)):
         portal.post("/terminate", own.ref)
         assert portal.exit_of(own).code == -15
+
+
+def test_the_same_name_with_other_content_is_told_as_taken(
+    service: Service, own_service: Callable[..., Service], cluster: Cluster
+) -> None:
+    first = form(LONG, held=True)
+    job = service.submit(first)
+    other = {**first, "hpc_script": form(script("echo other"))["hpc_script"]}
+    for portal in (service, own_service()):  # one that has sent it, and one that has just begun
+        refused = portal.post("/submit", other)
+        assert refused.status_code == 409, refused.text
+        assert (
+            f"job {job.job_id} was submitted under it before, with other content" in refused.json()["error"]
+        )
+        assert portal.submit(first).job_id == job.job_id
+    assert cluster.jobs(job.name) == [(job.job_id, "kirby")]
+    service.post("/terminate", job.ref)
+
+
+def test_three_downstreams_that_are_sent_the_same_names_at_once_give_one_job_each(
+    interface: Interface, start_service: Callable[..., Service], cluster: Cluster, tmp_path: Path
+) -> None:
+    folder = tmp_path / "replicas"
+    folder.mkdir()
+    interface.write_mapping(folder)
+    replicas = [start_service(interface.settings, folder) for _ in range(3)]
+    forms = [form(LONG, held=True) for _ in range(4)]
+
+    def send(each: int) -> tuple[str, str]:
+        replica, args = replicas[each % 3], forms[each % 4]
+        client = replica.another_client()
+
+        def once() -> str | None:
+            reply = client.post("/submit", args)
+            assert reply.status_code in (200, 503), reply.text
+            return str(reply.json()[0]) if reply.ok else None
+
+        return args["name"], eventually(once, seconds=60, what="an id")
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = set(pool.map(send, range(24)))
+    ids = dict(answers)
+    assert len(answers) == len(ids) == 4, "each name has one id"
+    for name, job_id in ids.items():
+        live = cluster.run("squeue", "--noheader", f"--name=jarvice_{name}", "--format=%A").split()
+        assert live == [job_id]
+        number = next(args["number"] for args in forms if args["name"] == name)
+        replicas[0].post("/terminate", {"name": name, "number": number, "jobid": job_id})
+
+
+def test_a_second_job_of_a_name_that_slurm_starts_first_ends_and_takes_nothing(
+    service: Service, interface: Interface, cluster: Cluster
+) -> None:
+    """As a downstream may leave it that was killed while its request was on its way."""
+    first = service.submit(form(script("echo begun"), held=True))
+    [(_, user)] = cluster.jobs(first.name)
+    batch = cluster.run("scontrol", "write", "batch_script", first.job_id, "-")
+    free = "\n".join(line for line in batch.splitlines() if line != "#SBATCH --hold")
+    at = ("runuser", "-u", user, "--", "bash", "-c")
+    second = cluster.run(*at, f"cd && sbatch --parsable <<'END_OF_COPY'\n{free}\nEND_OF_COPY").strip()
+    state = ("squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={second}")
+    eventually(lambda: cluster.run(*state).strip() == "FAILED", what="the end of the second job")
+    assert service.queued()[first.name] == first.job_id
+    service.post("/release", first.ref)
+    ended = service.exit_of(first)
+    assert (ended.code, "begun" in ended.output) == (0, True)

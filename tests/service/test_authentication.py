@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.keys import b64
+from tests.harness.secret_files import write_secret
 from tests.harness.service import Service
 from tests.service.conftest import LOCAL
 
@@ -16,7 +17,7 @@ KEY = ("jarvice", "päss:word")
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("with-key")
-    (folder / "key").write_text(":".join(KEY) + "\n", encoding="utf-8")
+    write_secret(folder / "key", ":".join(KEY) + "\n")
     service = Service(folder, {**LOCAL, "JARVICE_SCHED_SERVER_KEY_FILE": str(folder / "key")}).start()
     yield service
     service.stop()

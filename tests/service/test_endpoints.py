@@ -59,7 +59,7 @@ def test_submit_answers_id_and_script_without_secrets(local: Service) -> None:
 
 
 def test_submitting_a_name_again_gives_the_same_id(local: Service, job: Sent) -> None:
-    again = form(script("echo another"), name=job.name)
+    again = form(script("echo started; sleep 60"), nodes=2, name=job.name)
     assert local.post("/submit", again).json()[0] == job.job_id
 
 

@@ -115,3 +115,15 @@ def test_pvcls_outside_of_its_folders_is_not_allowed_and_elsewhere_not_found(loc
     inside = local.folder / "state" / "local" / "not-there"
     assert local.post("/request/pvcls", {"qs": {"path": [str(inside)]}}).status_code == 404
     assert local.post("/request/pvcls", {}).status_code == 403
+
+
+def test_pvcls_of_what_no_path_can_be_is_refused_before_the_cluster_has_it(local: Service) -> None:
+    reply = local.post("/request/pvcls", {"qs": {"path": ["/" + "eyJ-" * 100_000]}})
+    assert (reply.status_code, reply.json()["error"]) == (400, "qs.path: is longer than 4096 characters")
+
+
+def test_pvcls_of_a_job_needs_that_job(local: Service, job: Sent) -> None:
+    home = str(local.folder / "state" / "local")
+    assert ask(local, job, "/pvcls", path=home).text.startswith(f"/data{home}/\n")
+    assert ask(local, job, "/pvcls", path="/etc").status_code == 403
+    assert ask(local, Sent(job_name(), 1, "1", ""), "/pvcls", path=home).status_code == 404

@@ -30,6 +30,15 @@ def test_a_job_succeeds(local: Service) -> None:
     assert ended.state == "COMPLETED"
 
 
+def test_a_name_is_one_job(local: Service) -> None:
+    first = form(script("echo"), held=True)
+    job = local.submit(first)
+    assert local.submit(first).job_id == job.job_id
+    other = local.post("/submit", {**first, "hpc_script": form(script("echo other"))["hpc_script"]})
+    assert (other.status_code, f"job {job.job_id}" in other.json()["error"]) == (409, True)
+    local.post("/terminate", job.ref)
+
+
 def test_the_failure_marker_fails_a_job_that_exits_with_0(local: Service) -> None:
     assert outcome(local, "echo JARVICE_CMD_FAILURE; exit 0").code == 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 from unittest.mock import Mock
@@ -16,7 +17,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from pipeline import __version__, errors
-from pipeline.api import create_app
+from pipeline.api import Doorkeeper, create_app
 from pipeline.downstream import Downstream
 from pipeline.shipped import folder, schema
 from tests.harness.forms import form, job_name, script
@@ -117,7 +118,7 @@ def test_the_document_is_openapi() -> None:
 
 
 def test_routes_and_paths_are_the_same() -> None:
-    app = create_app(Mock(Downstream))
+    app = create_app(_downstream())
     routes = {
         (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
@@ -150,7 +151,7 @@ def test_the_service_gives_the_document(portal: Portal) -> None:
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_only_the_probes_are_free(method: str, path: str) -> None:
-    stranger = create_app(Mock(Downstream), server_key=SERVER_KEY).test_client()
+    stranger = create_app(_downstream(), doorkeeper=Doorkeeper(SERVER_KEY)).test_client()
     reply = stranger.open(path, method=method.upper(), data={"args": "{}"})
     free = documented(method, path).get("security") == []
     assert (reply.status_code == 401) is not free
@@ -161,10 +162,30 @@ def test_only_the_probes_are_free(method: str, path: str) -> None:
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_only_the_probes_are_answered_when_too_many_ask(method: str, path: str) -> None:
-    busy = create_app(Mock(Downstream), at_a_time=0, patience=0)
+    busy = create_app(_downstream(), at_a_time=0, patience=0)
     reply = busy.test_client().open(path, method=method.upper())
     assert (reply.status_code == 503) is (documented(method, path).get("security") != [])
     check_reply(method, path, reply.status_code, reply.content_type, reply.text)
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_at_the_end_only_life_is_shown(method: str, path: str) -> None:
+    ending = threading.Event()
+    ending.set()
+    app = create_app(_downstream(), doorkeeper=Doorkeeper(SERVER_KEY), ending=ending)
+    reply = app.test_client().open(path, method=method.upper())
+    assert reply.status_code == (200 if path == "/live" else 503)
+    check_reply(method, path, reply.status_code, reply.content_type, reply.text)
+
+
+def test_anybody_may_know_that_the_cluster_is_silent_but_not_its_addresses() -> None:
+    silence = errors.Unreachable("ssh: mg1.example.com port 22 has not answered since 2024")
+    silence.retry_after = 11.2
+    reply = create_app(_downstream(**{"silence.return_value": silence})).test_client().get("/ready")
+    assert reply.status_code == 503
+    assert reply.headers["Retry-After"] == "12"
+    assert reply.json == {"error": "the cluster does not answer; the log and /gc say more"}
+    check_reply("get", "/ready", reply.status_code, reply.content_type, reply.text)
 
 
 def test_a_job_from_submit_to_exit_status(portal: Portal) -> None:
@@ -237,6 +258,7 @@ def test_what_is_not_an_endpoint(portal: Portal) -> None:
         (http.post(submit, data={"args": "x" * 32 * 1024 * 1024}, timeout=60), 413),
     ]:
         assert reply.status_code == status
+        assert reply.headers.get("Allow") == ("OPTIONS, POST" if status == 405 else None)
         check(reply.json(), error)
 
 
@@ -273,4 +295,9 @@ def _app_that_fails(fault: Exception) -> Flask:
         Downstream.submit, Downstream.running, Downstream.queued, Downstream.status, Downstream.exit_report,
         Downstream.terminate, Downstream.release, Downstream.events, Downstream.check,
     ]  # fmt: skip
-    return create_app(Mock(Downstream, **{f"{use.__name__}.side_effect": fail for use in uses}))
+    return create_app(_downstream(**{f"{use.__name__}.side_effect": fail for use in uses}))
+
+
+def _downstream(**words: object) -> Mock:
+    """One whose cluster answers, unless it is said otherwise."""
+    return Mock(Downstream, **{"silence.return_value": None, **words})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import jwt
 import pytest
@@ -17,30 +17,14 @@ KIRBY = token("kirby")
 
 
 @pytest.fixture
-def slurm() -> Iterator[FakeSlurmrestd]:
-    fake = FakeSlurmrestd()
-    yield fake
-    fake.stop()
+def service(slurmrestd: FakeSlurmrestd, start_service: Callable[..., Service]) -> Service:
+    own = {"JARVICE_SLURM_SERVICE_TOKEN": SERVICE_TOKEN, "JARVICE_DOWNSTREAM_POLL_INTERVAL": "0.1"}
+    return start_service(slurmrestd.environment | own)
 
 
-@pytest.fixture
-def service(slurm: FakeSlurmrestd, start_service: Callable[..., Service]) -> Service:
-    return start_service(
-        {
-            "JARVICE_SLURM_INTERFACE": "http",
-            "JARVICE_SLURMRESTD_ADDR": "http://127.0.0.1",
-            "JARVICE_SLURMRESTD_PORT": str(slurm.port),
-            "JARVICE_SLURMRESTD_ROUTE": "direct",
-            "JARVICE_SLURM_USER_HOME": "/home/%u",
-            "JARVICE_SLURM_SERVICE_TOKEN": SERVICE_TOKEN,
-            "JARVICE_DOWNSTREAM_POLL_INTERVAL": "0.1",
-        }
-    )
-
-
-def test_a_job_from_its_submission_to_its_end(service: Service, slurm: FakeSlurmrestd) -> None:
+def test_a_job_from_its_submission_to_its_end(service: Service, slurmrestd: FakeSlurmrestd) -> None:
     sent = service.submit(form(script("echo"), bearer=KIRBY))
-    job = slurm.jobs[int(sent.job_id)]
+    job = slurmrestd.jobs[int(sent.job_id)]
     assert (job.name, job.user) == (f"jarvice_{sent.name}", "kirby")
     eventually(lambda: service.queued() == {sent.name: sent.job_id}, seconds=10, pause=0.05)
     assert service.post("/release", sent.ref).json() is True
@@ -53,7 +37,7 @@ def test_a_job_from_its_submission_to_its_end(service: Service, slurm: FakeSlurm
     ended = service.exit_of(sent, seconds=10)
     assert (ended.code, ended.state) == (-15, "CANCELLED")
     assert ended.output.startswith("<< the job's output cannot be read: ")
-    assert {asked.what for asked in slurm.calls("GET jobs")} == {"GET jobs/state"}
+    assert {asked.what for asked in slurmrestd.calls("GET jobs")} == {"GET jobs/state"}
 
 
 @pytest.mark.parametrize(
@@ -67,12 +51,12 @@ def test_a_job_from_its_submission_to_its_end(service: Service, slurm: FakeSlurm
     ],
 )
 def test_who_is_not_let_in_is_told_why(
-    service: Service, slurm: FakeSlurmrestd, bearer: str, status: int, words: str
+    service: Service, slurmrestd: FakeSlurmrestd, bearer: str, status: int, words: str
 ) -> None:
     reply = service.post("/submit", form(script("echo"), bearer=bearer))
     assert reply.status_code == status, reply.text
     assert words in reply.json()["error"]
-    assert slurm.jobs == {}
+    assert slurmrestd.jobs == {}
 
 
 @pytest.mark.parametrize(
@@ -85,18 +69,18 @@ def test_who_is_not_let_in_is_told_why(
     ],
 )
 def test_slurms_own_words_reach_the_upstream(
-    service: Service, slurm: FakeSlurmrestd, number: int, text: str, status: int
+    service: Service, slurmrestd: FakeSlurmrestd, number: int, text: str, status: int
 ) -> None:
     refusal = error(number, text, 500)
-    slurm.faults["POST job/submit"] = [instead(refusal.status, refusal.body)]
+    slurmrestd.faults["POST job/submit"] = [instead(refusal.status, refusal.body)]
     reply = service.post("/submit", form(script("echo"), bearer=KIRBY))
     assert reply.status_code == status, reply.text
     assert text in reply.json()["error"]
 
 
-def test_tokens_are_in_no_log(service: Service, slurm: FakeSlurmrestd) -> None:
+def test_tokens_are_in_no_log(service: Service, slurmrestd: FakeSlurmrestd) -> None:
     forged = jwt.encode({"sun": "kirby"}, "x" * 32, algorithm="HS256")
-    slurm.faults["POST job/submit"] = [lambda do: None]
+    slurmrestd.faults["POST job/submit"] = [lambda do: None]
     for bearer in (KIRBY, forged):
         service.post("/submit", form(script("echo"), bearer=bearer))
     service.running()
@@ -107,9 +91,9 @@ def test_tokens_are_in_no_log(service: Service, slurm: FakeSlurmrestd) -> None:
         assert each.rpartition(".")[2] not in log
 
 
-def test_a_service_whose_slurmrestd_is_away_says_so(service: Service, slurm: FakeSlurmrestd) -> None:
+def test_a_service_whose_slurmrestd_is_away_says_so(service: Service, slurmrestd: FakeSlurmrestd) -> None:
     assert service.get("/gc").json() == {"status": "OK"}
-    slurm.slurmctld_is_up = False
+    slurmrestd.slurmctld_is_up = False
     reply = service.get("/gc")
     assert reply.status_code == 500
     assert "slurmctld does not answer" in reply.json()["error"]

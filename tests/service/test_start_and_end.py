@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.forms import form, script
+from tests.harness.secret_files import write_secret
 from tests.harness.service import MAIN, Sent, Service, free_port
 from tests.harness.waiting import eventually
 from tests.service.conftest import LOCAL
@@ -53,7 +54,7 @@ def test_all_faults_of_a_start_are_told_and_the_exit_code_is_2(tmp_path: Path) -
 
 
 def test_all_faults_of_the_http_interface_are_told_and_no_mapping_is_asked_for(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("hunter2 hunter2")
+    write_secret(tmp_path / "token", "hunter2 hunter2")
     done = start(
         tmp_path,
         JARVICE_SLURM_INTERFACE="http",

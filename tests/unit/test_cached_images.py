@@ -63,6 +63,7 @@ def test_a_job_that_is_started_again_keeps_its_image(site: Site) -> None:
 @contextmanager
 def begun(site: Site, batch: BatchScript) -> Iterator[subprocess.Popen[bytes]]:
     """A batch script that runs on; killed at the end, with all that it began."""
+    site.node.is_next_run()
     process = subprocess.Popen(
         ["bash", "-s"],
         stdin=subprocess.PIPE,

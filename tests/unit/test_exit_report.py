@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.bearers import Unverified
 from pipeline.connectors import Connector
 from pipeline.downstream import Downstream, ExitReport
 from pipeline.errors import JobNotOver, NotFound, OutOfReach, Unavailable
@@ -23,7 +24,9 @@ WAITS = replace(RUNS, state="PENDING", phase=Phase.QUEUED)
 
 
 def downstream_of(connector: FakeConnector, clock: Clock | None = None) -> Downstream:
-    return Downstream(Settings(retention=60), Connector(connector, connector), clock=clock or Clock())
+    return Downstream(
+        Settings(retention=60), Connector(connector, connector), Unverified(), clock=clock or Clock()
+    )
 
 
 def test_an_ended_job_has_status_time_output_and_slurms_word() -> None:

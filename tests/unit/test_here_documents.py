@@ -22,7 +22,8 @@ END_MARKS = st.lists(
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     sandbox = Sandbox(tmp_path_factory.mktemp("node"))
-    sandbox.environment["SLURM_JOB_ID"] = "7"
+    sandbox.environment.update(SLURM_JOB_ID="7", SLURM_JOB_NAME="jarvice_x")
+    sandbox.command("squeue", "exit 0")
     sandbox.command("srun", 'cp "${@: -1}"/{job,task}.sh "$HOME"; exit 5')
     return sandbox
 
@@ -42,13 +43,13 @@ def test_any_script_arrives_byte_for_byte(sandbox: Sandbox, text: str) -> None:
     doubled = text.replace("{", "{{").replace("}", "}}")
     batch = RENDERER.batch_script(job(text=doubled))
     assert "\r" not in batch.text
-    reply = sandbox.run("bash -s", batch.text.encode("utf-8"))
+    reply = sandbox.run("rm -rf .jarvice; bash -s", batch.text.encode("utf-8"))
     assert (reply.exit_code, reply.stdout, reply.stderr) == (5, b"", b"")
     assert sandbox.home.joinpath("job.sh").read_bytes() == text.encode("utf-8")
 
 
 def test_the_task_script_arrives_as_it_was_rendered(sandbox: Sandbox) -> None:
-    sandbox.run("bash -s", RENDERER.batch_script(job()).text.encode("utf-8"))
+    sandbox.run("rm -rf .jarvice; bash -s", RENDERER.batch_script(job()).text.encode("utf-8"))
     task = sandbox.home.joinpath("task.sh").read_text(encoding="utf-8")
     assert task.startswith("#!/bin/bash\n")
     assert sandbox.run("bash -n", task.encode("utf-8")).exit_code == 0

@@ -30,7 +30,20 @@ def test_host_lists(text: str, hosts: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["n[1-2", "n1]", "n[]", "n[a-b]", "n[1-]", "n[-2]", "n[3-1]", "n[[1]]", "n[1-2]]", "n[1,,2]", "n[²]"],
+    [
+        "n[1-2",
+        "n1]",
+        "n[]",
+        "n[a-b]",
+        "n[1-]",
+        "n[-2]",
+        "n[3-1]",
+        "n[[1]]",
+        "n[1-2]]",
+        "n[1,,2]",
+        "n[²]",
+        "[1,1]" * 2000,
+    ],
 )
 def test_what_is_no_host_list_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="host list"):

@@ -118,7 +118,7 @@ def test_a_docker_secret_that_cannot_be_read_is_refused_and_not_repeated(text: s
 
 def _refused(key: str, text: str) -> None:
     with pytest.raises(InvalidJob) as fault:
-        Preparer(Settings()).prepare(form(script("echo", devices=None, JOBOBJ_REPO=REPO, **{key: text})))
+        Preparer(Settings()).check(form(script("echo", devices=None, JOBOBJ_REPO=REPO, **{key: text})))
     assert fault.value.message.startswith(f"{key}: is not ")
     assert "hunter2" not in fault.value.message
     assert text not in fault.value.message
@@ -140,7 +140,8 @@ def _assert_hidden(sent: dict[str, Any], line_ends: str, secrets: list[str], ini
     encoded = b64encode(text.encode()).decode()
     settings = Settings(docker_username="u", docker_password=init_password)
     preparer = Preparer(settings)
-    job, batch = preparer.prepare({**sent, "hpc_script": {"singularity": encoded}})
+    job = preparer.check({**sent, "hpc_script": {"singularity": encoded}})
+    batch = preparer.render(job)
     open_batch = Preparer(settings, secrets_inside=True).render(job)
     for known in secrets:
         for spelling in (known, b64encode(known.encode()).decode(), json.dumps(known)[1:-1]):

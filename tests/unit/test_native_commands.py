@@ -30,7 +30,7 @@ def goes_through(slurm: FakeSlurm, *states: str) -> None:
         for word; do case "$word" in --format=*) form="${{word#*=}}" ;; esac; done
         mark="${{form%%|*}}"; state="${{states[n - 1]}}"; reason=None
         case "$state" in *'('*) reason="${{state#*(}}"; reason="${{reason%)}}" ;; esac
-        echo "$mark|100|kirby|${{state%%(*}}|0:05|n1|$reason|$mark:{HELLO}"
+        echo "$mark|100|kirby|${{state%%(*}}|0:05|n1|$reason|$mark:{HELLO}|$mark:(null)"
         """,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,39 +15,22 @@ from tests.harness.fake_slurmrestd import FakeSlurmrestd, token
 
 
 @pytest.fixture
-def rest() -> Iterator[FakeSlurmrestd]:
-    fake = FakeSlurmrestd()
-    yield fake
-    fake.stop()
-
-
-@pytest.fixture
-def by_rest(rest: FakeSlurmrestd, tmp_path: Path) -> CommandLine:
-    return CommandLine(
-        tmp_path,
-        {
-            "JARVICE_SLURM_INTERFACE": "http",
-            "JARVICE_SLURMRESTD_ADDR": "http://127.0.0.1",
-            "JARVICE_SLURMRESTD_PORT": str(rest.port),
-            "JARVICE_SLURMRESTD_ROUTE": "direct",
-            "JARVICE_SLURM_SERVICE_TOKEN": token("jarvice"),
-            "JARVICE_SLURM_USER_HOME": "/home/%u",
-        },
-    )
+def by_rest(slurmrestd: FakeSlurmrestd, tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path, slurmrestd.environment)
 
 
 def test_through_slurmrestd_a_job_is_sent_with_the_users_own_token(
-    by_rest: CommandLine, rest: FakeSlurmrestd, tmp_path: Path
+    by_rest: CommandLine, slurmrestd: FakeSlurmrestd, tmp_path: Path
 ) -> None:
     mine = token("kirby")
     done = by_rest("submit", tmp_path / "hello.yaml", SLURM_JWT=mine)
     assert (done.exit_code, done.stdout) == (0, "hello is submitted, as job 100\n"), done.stderr
-    [sent] = rest.calls("POST job/submit")
+    [sent] = slurmrestd.calls("POST job/submit")
     assert (sent.user, sent.document["job"]["name"]) == ("kirby", HELLO)
     assert by_rest("submit", tmp_path / "hello.yaml", SLURM_JWT=mine).stdout.startswith(
         "hello was submitted before"
     )
-    rest.jobs[100].state, rest.jobs[100].exit_code = ["FAILED"], 3
+    slurmrestd.jobs[100].state, slurmrestd.jobs[100].exit_code = ["FAILED"], 3
     assert by_rest("submit", "--wait", tmp_path / "hello.yaml", SLURM_JWT=mine).exit_code == 3
     [hello] = json.loads(by_rest("status", "hello", "--json").stdout)
     assert (hello["user"], hello["exit_code"]) == ("kirby", 3)
@@ -64,12 +46,12 @@ def test_through_slurmrestd_a_job_is_sent_with_the_users_own_token(
     ],
 )
 def test_without_the_users_own_token_nothing_is_sent(
-    by_rest: CommandLine, rest: FakeSlurmrestd, tmp_path: Path, mine: str, told: str
+    by_rest: CommandLine, slurmrestd: FakeSlurmrestd, tmp_path: Path, mine: str, told: str
 ) -> None:
     done = by_rest("submit", tmp_path / "hello.yaml", SLURM_JWT=mine)
     assert done.exit_code == 2
     assert done.stderr.startswith(f"error: {told}"), "the file is not to blame"
-    assert rest.calls("POST") == []
+    assert slurmrestd.calls("POST") == []
 
 
 def test_who_sends_a_token_that_others_can_read_is_told(by_rest: CommandLine) -> None:

@@ -14,6 +14,7 @@ from pipeline.errors import (
     QosRefused,
     Refused,
     Unavailable,
+    Unreachable,
 )
 from pipeline.slurm.refusals import fault
 from pipeline.transport import Completed
@@ -38,12 +39,12 @@ SAID: list[tuple[str, type[DownstreamError]]] = [
     (BATCH + "Job dependency problem", Refused),
     (BATCH + "Batch script contains DOS line breaks (\\r\\n)", Refused),
     ("scontrol: error: Invalid job id specified", NotFound),
-    (BATCH + "Unable to contact slurm controller (connect failure)", Unavailable),
-    (BATCH + "Socket timed out on send/recv operation", Unavailable),
+    (BATCH + "Unable to contact slurm controller (connect failure)", Unreachable),
+    (BATCH + "Socket timed out on send/recv operation", Unreachable),
     (BATCH + "Zero Bytes were transmitted or received", Unavailable),
     (BATCH + "Slurm temporarily unable to accept job, sleeping and retrying", Unavailable),
     (BATCH + "Resource temporarily unavailable", Unavailable),
-    ("slurm_load_jobs error: Slurm backup controller in standby mode", Unavailable),
+    ("slurm_load_jobs error: Slurm backup controller in standby mode", Unreachable),
     ("sacct: error: Problem talking to the database: Connection refused", Unavailable),
 ]
 

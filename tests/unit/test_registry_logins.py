@@ -62,7 +62,7 @@ def test_the_file_is_read_only_for_a_job_that_names_a_login(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o610, 0o644])
 def test_a_file_of_logins_that_others_can_read_is_not_used(tmp_path: Path, mode: int) -> None:
-    with pytest.raises(SettingsFault, match="others can read it; chmod 600 it"):
+    with pytest.raises(SettingsFault, match=rf"others can read it, its mode is {mode:04o}: chmod 600 it"):
         read(with_logins(tmp_path, LOGINS, mode), image="registry.example.com/app", credentials="lab")
 
 

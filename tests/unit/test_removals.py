@@ -61,7 +61,8 @@ def test_scripts_with_logins(node: ContainerNode) -> None:
 
 def test_an_overlay_of_the_upstreams_script(node: ContainerNode) -> None:
     form = json.loads((folder("examples") / "upstream/containers.json").read_text())
-    _, batch = Preparer(overlay_settings(node)).prepare({**form, "nodes": 1})
+    preparer = Preparer(overlay_settings(node))
+    batch = preparer.render(preparer.check({**form, "nodes": 1}))
     done = ended_while_it_removes(node, "jarvice-example", batch)
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, b"JARVICE_CMD_SUCCESS"), done.complaint()
     assert node.arguments("overlay") is not None

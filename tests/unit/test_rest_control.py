@@ -15,6 +15,7 @@ from pipeline.errors import (
     NotFound,
     Refused,
     Unavailable,
+    Unreachable,
 )
 from pipeline.slurm.rest.refusals import NoSuchPath
 from pipeline.slurm.rest.requests import CancelJob, GetJob, Ping, ReleaseJob, RestRequest, ShowJob
@@ -52,9 +53,9 @@ def test_a_job_is_ended_or_was_not_there_any_more(version: str, found: HttpReply
         (NEW, reply(cancelled(2999, "Brand new words")), Refused),
         (NEW, reply({"status": [], **errors(1007, "Protocol authentication error")}, 511), NotAuthenticated),
         (NEW, reply({"status": [], **errors(1, "Operation not permitted")}, 403), Unavailable),
-        (OLD, reply(errors(1800, CONNECT, "unable to kill JobId=7 with signal 9"), 500), Unavailable),
+        (OLD, reply(errors(1800, CONNECT, "unable to kill JobId=7 with signal 9"), 500), Unreachable),
         (OLD, reply(errors(2017, "Invalid job id specified", "unable to kill JobId=7"), 500), NotFound),
-        (NEW, HttpReply(503, b"<html>Service Unavailable</html>"), Unavailable),
+        (NEW, HttpReply(503, b"<html>Service Unavailable</html>"), Unreachable),
         (NEW, HttpReply(401, b"Authentication failure"), NotAuthenticated),
         (NEW, reply({"status": ["odd"], "errors": []}), Nonsense),
         (NEW, reply({"status": [{"error": "odd"}], "errors": []}), Nonsense),

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import DownstreamError, Nonsense, NotAuthenticated, NotFound, Unavailable
+from pipeline.errors import (
+    DownstreamError,
+    Nonsense,
+    NotAuthenticated,
+    NotFound,
+    Unavailable,
+    Unreachable,
+)
 from pipeline.job import JobStatus, Phase
 from pipeline.slurm.rest.records import read_accounted, read_job, read_state
 from pipeline.slurm.rest.requests import AccountedJob, AccountedName, GetJob, JobStates, ShowJob
@@ -294,7 +301,7 @@ def test_an_id_that_accounting_does_not_know_has_no_record(version: str, documen
 @pytest.mark.parametrize(
     ("version", "found", "kind"),
     [
-        (NEW, reply(errors(7000, "Unable to connect to database"), 502), Unavailable),
+        (NEW, reply(errors(7000, "Unable to connect to database"), 502), Unreachable),
         (OLD, reply({"jobs": [], **errors(7000, "Unable to connect to database")}), Unavailable),
         (OLD, reply({"jobs": [], **errors(1007, "Protocol authentication error")}), NotAuthenticated),
         (NEW, reply({"jobs": [{**accounted(["FAILED"]), "state": ["FAILED"]}], "errors": []}), Nonsense),

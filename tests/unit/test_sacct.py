@@ -101,3 +101,10 @@ def test_accounting_that_does_not_answer_is_told_apart_from_none_at_all() -> Non
         SACCT.parse(Completed(1, b"", b"sacct: error: slurm_persist_conn_open: Connection refused"))
     with pytest.raises(NoAccounting):
         SACCT.parse(Completed(1, b"", b"Slurm accounting storage is disabled"))
+
+
+@pytest.mark.parametrize("broken", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\r"])
+def test_what_only_looks_like_the_end_of_a_line_is_part_of_a_name(broken: str) -> None:
+    forged = f"8|kirby|COMPLETED|00:00:05|n1|0:0|jarvice_{NAME}"
+    rows = f"7|mallory|FAILED|00:00:05|n1|3:0|jarvice_2024-x{broken}{forged}\n"
+    assert read(rows) == []

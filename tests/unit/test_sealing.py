@@ -71,7 +71,8 @@ SCRIPTS = st.builds(
 def node(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     """Its srun keeps what the tasks would find."""
     node = Sandbox(tmp_path_factory.mktemp("node"))
-    node.environment["SLURM_JOB_ID"] = "7"
+    node.environment.update(SLURM_JOB_ID="7", SLURM_JOB_NAME="jarvice_x")
+    node.command("squeue", "exit 0")
     node.command("srun", 'cp "${@: -1}/job.sh" "$HOME"; ls "${@: -1}" >"$HOME/files"; exit 5')
     return node
 
@@ -87,6 +88,9 @@ def sent(node: Sandbox, batch: BatchScript) -> Path:
 
 
 def started(node: Sandbox, batch: BatchScript) -> Completed:
+    """What comes of a job that Slurm starts, or starts again."""
+    runs = int(node.environment.get("SLURM_RESTART_COUNT", -1))
+    node.environment["SLURM_RESTART_COUNT"] = str(runs + 1)
     return node.run("bash -s", batch.text.encode("utf-8"))
 
 
@@ -233,3 +237,11 @@ def test_no_text_of_a_native_job_is_taken_for_a_mark(username: str, password: st
     for line in batch.secrets_file.split("\n")[:-1]:
         mark = line.split("|")[1]
         assert batch.text.count(mark) == (2 if username == password else 1)
+
+
+def test_a_mark_in_a_setting_of_the_site_stays_as_it_is() -> None:
+    """No login is put in where the site's own text only looks like a mark."""
+    site = Settings(baremetal_no_proxy="<SECRET1>")
+    batch = Renderer(site).batch_script(job(app_image=Image("ubuntu", Credentials("robot", "hunter2"))))
+    assert "export SCNO_PROXY='<SECRET1>'" in batch.text
+    assert batch.secrets_file.startswith("s|<SECRET1-1>|")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from pipeline.connectors.slurm import sent_names
-from pipeline.connectors.slurm.sent_names import SETTLED_AFTER, SentNames
-from pipeline.errors import Unavailable
+from pipeline.connectors.slurm.sent_names import SETTLED_AFTER, Known, SentNames
+from pipeline.errors import InDoubt, Unavailable
 from pipeline.job import JobStatus, Phase
 from tests.harness.fake_connector import Clock
-from tests.harness.waiting import eventually
 
 
 class Cluster:
@@ -27,19 +26,19 @@ class Cluster:
         self.meanwhile = 0.0
         """Seconds that a look takes, on the clock."""
 
-    def jobs(self) -> list[JobStatus]:
+    def jobs_of(self, owner: str, name: str) -> list[JobStatus]:
         self.looks += 1
         self.clock.now += self.meanwhile
         if self.fault:
             raise self.fault
-        return list(self.live)
+        return [job for job in self.live if (job.owner, job.name) == (owner, name)]
 
     def answers(self) -> None:
         if self.slurmrestd_is_away:
             raise Unavailable("slurmrestd is away")
 
     def names(self, clock: Clock | None = None) -> SentNames:
-        return SentNames(self.jobs, self.answers, clock or Clock())
+        return SentNames(self.jobs_of, self.answers, clock or Clock())
 
 
 def live(name: str, job_id: str, owner: str = "kirby") -> JobStatus:
@@ -47,24 +46,29 @@ def live(name: str, job_id: str, owner: str = "kirby") -> JobStatus:
 
 
 def known(names: SentNames, name: str, owner: str = "kirby") -> str | None:
-    with names.turn(owner, name) as job_id:
-        return job_id
+    with names.turn(owner, name) as job:
+        return job.job_id if job else None
 
 
 def test_a_name_that_was_sent_has_its_id() -> None:
     names = Cluster().names()
     assert known(names, "a") is None
-    names.sent("kirby", "a", "7")
+    names.sent("kirby", "a", Known("7"))
     assert known(names, "a") == "7"
     assert known(names, "b") is None
     assert known(names, "a", "mario") is None
 
 
-def test_before_the_first_name_slurm_is_asked_once_for_what_there_is() -> None:
+def test_a_name_that_is_not_known_here_is_looked_for_each_time() -> None:
+    """Another downstream may have sent it a moment ago."""
     cluster = Cluster(live("a", "7"), live("b", "8", "mario"))
     names = cluster.names()
     assert [known(names, "a"), known(names, "b", "mario"), known(names, "b")] == ["7", "8", None]
-    assert cluster.looks == 1
+    cluster.live.append(live("b", "9"))
+    assert known(names, "b") == "9"
+    looks = cluster.looks
+    assert known(names, "b") == "9"
+    assert cluster.looks == looks, "it is known by now"
 
 
 def test_what_slurm_keeps_of_a_job_that_it_refused_is_no_job_of_the_name() -> None:
@@ -72,20 +76,6 @@ def test_what_slurm_keeps_of_a_job_that_it_refused_is_no_job_of_the_name() -> No
     failed = JobStatus("b", "8", "kirby", "FAILED", Phase.ENDED, 1, ("n1",))
     names = Cluster(refused, failed).names()
     assert [known(names, "a"), known(names, "b")] == [None, "8"]
-
-
-def test_of_many_that_begin_at_once_one_asks() -> None:
-    cluster = Cluster(live("a", "7"))
-    names = cluster.names()
-    together = threading.Barrier(8)
-
-    def ask(number: int) -> str | None:
-        together.wait(10)
-        return known(names, "a" if number == 0 else f"b{number}")
-
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(ask, range(8))) == ["7", *[None] * 7]
-    assert cluster.looks == 1
 
 
 def test_while_slurm_does_not_answer_no_name_is_taken_for_new() -> None:
@@ -153,24 +143,63 @@ def test_a_look_that_took_long_settles_nothing() -> None:
         known(names, "a")
 
 
-def test_a_service_that_has_just_begun_looks_for_what_its_predecessor_sent_last() -> None:
-    cluster, clock = Cluster(), Clock()
-    names = cluster.names(clock)
+def test_of_two_jobs_of_a_name_the_first_has_it() -> None:
+    refused = JobStatus("a", "7", "kirby", "FAILED", Phase.ENDED)
+    assert known(Cluster(refused, live("a", "10"), live("a", "9")).names(), "a") == "9"
+    over = JobStatus("a", "8", "kirby", "COMPLETED", Phase.ENDED, 1, ("n1",))
+    assert known(Cluster(live("a", "10"), over).names(), "a") == "8"
+
+
+@pytest.mark.parametrize("seen", [[], [live("a", "7")]])
+def test_a_job_that_nobody_else_has_sent_is_the_first(seen: list[JobStatus]) -> None:
+    """Also where Slurm hides it from who looks."""
+    cluster = Cluster()
+    names = cluster.names()
     assert known(names, "a") is None
-    cluster.live = [live("b", "8")]
-    clock.now += 2
-    assert known(names, "b") == "8"
-    clock.now += SETTLED_AFTER
-    known(names, "c")
-    looks = cluster.looks
-    clock.now += SETTLED_AFTER
-    assert known(names, "d") is None
-    assert cluster.looks == looks
+    cluster.live = seen
+    assert names.sent("kirby", "a", Known("7", "digest")) == Known("7", "digest")
+    assert names.surplus() == set()
 
 
-def test_of_two_jobs_of_a_name_the_first_that_lives_has_it() -> None:
-    over = JobStatus("a", "7", "kirby", "FAILED", Phase.ENDED)
-    assert known(Cluster(over, live("a", "10"), live("a", "9")).names(), "a") == "9"
+def test_a_job_that_another_downstream_has_sent_before_is_the_first_and_ours_is_ended() -> None:
+    cluster = Cluster()
+    names = cluster.names()
+    assert known(names, "a") is None
+    cluster.live = [live("a", "8"), replace(live("a", "7"), digest="theirs")]
+    assert names.sent("kirby", "a", Known("8", "ours")) == Known("7", "theirs")
+    assert names.surplus() == {"8"}
+    assert names.surplus() == set()
+    assert known(names, "a") == "7"
+
+
+def test_a_job_that_another_downstream_has_sent_after_ours_is_ended_by_it_or_by_us() -> None:
+    cluster = Cluster(live("a", "8"), live("a", "7"), live("b", "9"), live("a", "10", "mario"))
+    names = cluster.names()
+    assert known(names, "a") == "7"
+    assert names.surplus() == {"8"}
+
+
+def test_a_job_that_has_ended_is_followed_by_one_of_its_name() -> None:
+    """As with ``cli``, where a name is free again without its control folder: it is not ours to end."""
+    over = JobStatus("a", "7", "kirby", "COMPLETED", Phase.ENDED, 1, ("n1",))
+    names = Cluster(over, live("a", "8")).names()
+    assert known(names, "a") == "7"
+    assert names.surplus() == set()
+
+
+@pytest.mark.parametrize("found", ["7", "8"])
+def test_while_nobody_can_say_who_was_first_that_is_in_doubt(found: str) -> None:
+    cluster = Cluster()
+    names = cluster.names()
+    assert known(names, "a") is None
+    cluster.fault = Unavailable("away")
+    with pytest.raises(InDoubt, match=r"the job was accepted; .*: away"):
+        names.sent("kirby", "a", Known("8"))
+    with pytest.raises(Unavailable, match="away"):
+        known(names, "a")
+    cluster.fault, cluster.live = None, [live("a", found)]
+    assert known(names, "a") == found
+    assert names.surplus() == ({"8"} - {found})
 
 
 def test_a_name_is_not_free_while_slurm_does_not_answer() -> None:
@@ -205,7 +234,7 @@ def test_one_at_a_time_has_a_name_and_others_go_on() -> None:
             waits = pool.submit(known, names, "a")
             assert pool.submit(known, names, "b").result(5) is None
             assert not waits.done()
-            names.sent("kirby", "a", "7")
+            names.sent("kirby", "a", Known("7"))
         assert waits.result(5) == "7"
 
 
@@ -221,46 +250,5 @@ def test_only_the_last_ones_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
     names = Cluster().names()
     known(names, "a")
     for number in range(5):
-        names.sent("kirby", str(number), str(number))
+        names.sent("kirby", str(number), Known(str(number)))
     assert [known(names, str(number)) for number in range(5)] == [None, None, "2", "3", "4"]
-
-
-def test_a_service_that_began_while_slurmrestd_was_frozen_waits_for_what_its_predecessor_sent() -> None:
-    cluster, clock = Cluster(), Clock()
-    names = cluster.names(clock)
-    cluster.slurmrestd_is_away = True
-    for _ in range(3):
-        with pytest.raises(Unavailable, match="away"):
-            known(names, "a")
-        clock.now += SETTLED_AFTER
-    cluster.slurmrestd_is_away = False
-    assert known(names, "b") is None
-    cluster.live = [live("a", "7")]  # it thawed and carried out what had waited
-    clock.now += SETTLED_AFTER / 2
-    assert known(names, "a") == "7"
-
-
-def test_many_names_wait_for_one_look_and_share_its_failure() -> None:
-    cluster = Cluster()
-    names = cluster.names()
-    together = threading.Barrier(8)
-
-    def slow_failure() -> list[JobStatus]:
-        cluster.looks += 1
-        eventually(lambda: len(waiting) == 8, what="all of them")
-        raise Unavailable("away")
-
-    waiting: list[int] = []
-    cluster.jobs = slow_failure  # type: ignore[method-assign]  # one that takes its time
-    names = cluster.names()
-
-    def ask(number: int) -> str:
-        together.wait(10)
-        waiting.append(number)
-        with pytest.raises(Unavailable) as fault:
-            known(names, f"a{number}")
-        return str(fault.value)
-
-    with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(ask, range(8))) == {"away"}
-    assert cluster.looks <= 2

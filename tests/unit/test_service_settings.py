@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli.start import connect
 from pipeline.connectors import connector_for
 from pipeline.errors import SettingsFault
-from pipeline.settings import load, read, service_faults, warn_exposed, warn_unencrypted
+from pipeline.settings import load, read, service_faults, warn_unencrypted
 from tests.harness.keys import private_key_text
 
 SSH = {"JARVICE_SLURM_CLUSTER_ADDR": "login.example.com", "JARVICE_SLURM_SSH_PKEY": private_key_text()}
+SIGNED = {"JARVICE_SLURM_CLUSTER_ADDR": "login.example.com", "JARVICE_SLURM_SSH_CA_KEY": private_key_text()}
 HTTP = {"JARVICE_SLURM_INTERFACE": "http", "JARVICE_SLURMRESTD_ADDR": "http://mg1"}
 DIRECT = {"JARVICE_SLURMRESTD_ROUTE": "direct"}
 MANAGED = {"JARVICE_SLURM_SERVICE_TOKEN": "a.b.c", "JARVICE_SLURM_USER_HOME": "/home/%u"}
@@ -37,6 +39,8 @@ def missing(environment: dict[str, str]) -> set[str]:
         ({**MANAGED, **DIRECT}, set(SSH)),
         (SSH, set()),
         ({**SSH, **HTTP}, set()),
+        (SIGNED, set()),
+        ({**SIGNED, **HTTP}, set()),
     ],
 )  # fmt: skip
 def test_what_each_way_needs(environment: dict[str, str], needed: set[str]) -> None:
@@ -49,10 +53,44 @@ def test_a_value_that_cannot_be_read_is_not_told_as_missing() -> None:
     assert [fault.split(" ", 1)[0] for fault in service_faults(reading)] == ["JARVICE_SLURM_CLUSTER_ADDR"]
 
 
+def test_a_key_that_signs_and_cannot_be_read_is_told_alone() -> None:
+    reading = read({**SIGNED, "JARVICE_SLURM_SSH_CA_KEY": "no key"})
+    assert service_faults(reading) == []
+    assert [fault.split(":", 1)[0] for fault in reading.faults] == ["JARVICE_SLURM_SSH_CA_KEY"]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {**HTTP, **DIRECT, **MANAGED, "JARVICE_SLURM_SERVICE_TOKEN": "no token at all"},
+        {**SIGNED, "JARVICE_SLURM_SSH_CA_KEY": "no key", "JARVICE_USERS_ID_MAPPING": "none.yaml"},
+        {**HTTP, "JARVICE_SLURMRESTD_ROUTE": "drect"},
+    ],
+)
+def test_while_the_way_is_not_known_nothing_is_told_that_another_way_would_lack(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    reading = read({**environment, "JARVICE_DOWNSTREAM_STATE_DIR": str(tmp_path)})
+    connector, faults = connect(reading, reading.settings)
+    if connector:
+        connector.close()
+    assert faults == list(reading.faults)
+    assert len(faults) == 1
+
+
+def test_who_goes_straight_to_slurmrestd_is_told_that_no_ssh_is_needed() -> None:
+    faults = service_faults(read({**HTTP, **DIRECT}), "try local")
+    assert len(faults) == 2
+    assert all(fault.endswith("With JARVICE_SLURM_SERVICE_TOKEN_FILE nothing needs SSH") for fault in faults)
+
+
 def test_a_ca_file_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
     environment = {**HTTP, **SSH, "JARVICE_SLURMRESTD_CA_FILE": str(tmp_path / "none")}
     [fault] = service_faults(read(environment))
     assert fault == f"JARVICE_SLURMRESTD_CA_FILE: {tmp_path}/none is not a file"
+    (tmp_path / "none").write_text("no certificate\n")
+    [fault] = service_faults(read(environment))
+    assert fault == f"JARVICE_SLURMRESTD_CA_FILE: {tmp_path}/none holds no certificate (PEM) that can be read"
 
 
 @pytest.mark.parametrize("managed", [{}, MANAGED])
@@ -66,7 +104,7 @@ def test_all_that_keeps_a_connector_from_being_made_is_told_at_once(managed: dic
         connector_for(load(environment))
     told = "\n".join(fault.value.faults)
     assert "JARVICE_SLURMRESTD_API_VERSION: v0.0.36" in told
-    assert "the private key of jarvice" in told
+    assert "JARVICE_SLURM_SSH_PKEY: the private key of jarvice has a passphrase" in told
     assert "hunter2" not in told
 
 
@@ -98,17 +136,3 @@ def test_tokens_that_go_unencrypted_are_warned_of(
     warn_unencrypted(load(environment))
     assert ("tokens go to http://mg1 unencrypted" in caplog.text) is warned
     assert bool(caplog.records) is warned
-
-
-@pytest.mark.parametrize(
-    ("environment", "can"),
-    [(SSH, "can run jobs as any mapped user"), (HTTP, "can read and end the jobs of all users")],
-)
-def test_a_service_for_anybody_on_the_network_is_warned_of(
-    environment: dict[str, str], can: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    warn_exposed(load({**environment, "WAITRESS_BIND_ADDRESS": "0.0.0.0"}))
-    assert f"0.0.0.0 without JARVICE_SCHED_SERVER_KEY: whoever reaches it {can}" in caplog.text
-    caplog.clear()
-    warn_exposed(load({**environment, "WAITRESS_BIND_ADDRESS": "0.0.0.0", "JARVICE_SCHED_SERVER_KEY": "a:b"}))
-    assert not caplog.records

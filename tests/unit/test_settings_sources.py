@@ -10,13 +10,14 @@ import pytest
 from pipeline.errors import SettingsFault
 from pipeline.settings import load, warn_unknown
 from tests.harness.keys import b64, private_key_text
+from tests.harness.secret_files import write_secret
 
 SECRET = "hunter2"
 
 
 def with_file(folder: Path, text: str, **environment: str) -> dict[str, str]:
     file = folder / "site.yaml"
-    file.write_text(text, encoding="utf-8")
+    write_secret(file, text)
     return {"JARVICE_DOWNSTREAM_CONFIG": str(file), **environment}
 
 
@@ -106,8 +107,8 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_variable_may_name_a_file_that_holds_the_value(tmp_path: Path) -> None:
     key = private_key_text()
-    (tmp_path / "key").write_text(key, encoding="ascii")
-    (tmp_path / "login").write_text("user:pass word\n", encoding="ascii")
+    write_secret(tmp_path / "key", key)
+    write_secret(tmp_path / "login", "user:pass word\n")
     settings = load(
         {
             "JARVICE_SLURM_SSH_PKEY_FILE": str(tmp_path / "key"),
@@ -124,14 +125,14 @@ def test_both_a_variable_and_its_file_are_a_fault(tmp_path: Path) -> None:
 
 
 def test_a_value_from_a_file_that_is_wrong_names_the_variable_of_the_file(tmp_path: Path) -> None:
-    (tmp_path / "x").write_text(SECRET, encoding="ascii")
+    write_secret(tmp_path / "x", SECRET)
     told = faults_of({"JARVICE_SLURM_SSH_PKEY_FILE": str(tmp_path / "x")})
-    assert told.startswith("JARVICE_SLURM_SSH_PKEY_FILE: the value is not a private key")
+    assert told.startswith(f"JARVICE_SLURM_SSH_PKEY_FILE: {tmp_path / 'x'}: the value is not a private key")
     assert SECRET not in told
 
 
 def test_a_secrets_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
-    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    write_secret(tmp_path / "binary", "").write_bytes(b"\xff\xfe")
     for path in (tmp_path / "none", tmp_path, tmp_path / "binary"):
         told = faults_of({"JARVICE_SLURM_SSH_PKEY_FILE": str(path)})
         assert told.startswith("JARVICE_SLURM_SSH_PKEY_FILE: ")
@@ -142,7 +143,7 @@ def test_a_service_token_may_come_from_a_variable_the_sites_file_or_a_file_that_
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "token"
-    file.write_text("SLURM_JWT=first\n")
+    write_secret(file, "SLURM_JWT=first\n")
     for environment in (
         {"JARVICE_SLURM_SERVICE_TOKEN": "first"},
         with_file(tmp_path, "slurm_service_token: SLURM_JWT=first\n"),
@@ -158,7 +159,7 @@ def test_a_service_token_may_come_from_a_variable_the_sites_file_or_a_file_that_
 
 def test_a_file_that_holds_no_token_is_a_fault_that_does_not_show_it(tmp_path: Path) -> None:
     file = tmp_path / "token"
-    file.write_text(f"{SECRET} {SECRET}")
+    write_secret(file, f"{SECRET} {SECRET}")
     told = faults_of({"JARVICE_SLURM_SERVICE_TOKEN_FILE": str(file)})
     assert told == (f"JARVICE_SLURM_SERVICE_TOKEN_FILE: what {file} holds is not a token without blanks")
     told = faults_of({"JARVICE_SLURM_SERVICE_TOKEN_FILE": str(tmp_path / "none")})
@@ -177,9 +178,11 @@ def test_a_folder_of_templates_that_is_not_there_is_a_fault(tmp_path: Path) -> N
 def test_a_variable_that_is_no_setting_is_warned_of_with_the_nearest(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    warn_unknown({"JARVICE_SLURM_CLUSTER_ADRR": "x", "PATH": "y", "JARVICE_IMAGES_TAG": "z"})
+    names = ("JARVICE_SLURM_CLUSTER_ADRR", "PATH", "JARVICE_IMAGES_TAG", "WAITRESS_BIND_ADRESS")
+    warn_unknown(dict.fromkeys(names, "x"))
     assert [record.getMessage() for record in caplog.records] == [
-        "JARVICE_SLURM_CLUSTER_ADRR is not a setting; did you mean JARVICE_SLURM_CLUSTER_ADDR?"
+        "JARVICE_SLURM_CLUSTER_ADRR is not a setting; did you mean JARVICE_SLURM_CLUSTER_ADDR?",
+        "WAITRESS_BIND_ADRESS is not a setting; did you mean WAITRESS_BIND_ADDRESS?",
     ]
 
 
@@ -187,5 +190,34 @@ def test_base64_of_a_key_may_come_from_a_file_with_line_breaks(tmp_path: Path) -
     key = private_key_text("rsa")
     encoded = b64(key)
     lines = [encoded[place : place + 64] for place in range(0, len(encoded), 64)]
-    (tmp_path / "key").write_text("\n".join(lines) + "\n", encoding="ascii")
+    write_secret(tmp_path / "key", "\n".join(lines) + "\n")
     assert load({"JARVICE_SLURM_SSH_PKEY_FILE": str(tmp_path / "key")}).slurm_ssh_pkey == key
+
+
+def test_a_secret_that_others_can_read_is_a_fault(tmp_path: Path) -> None:
+    login = write_secret(tmp_path / "login", f"user:{SECRET}")
+    login.chmod(0o644)
+    told = faults_of({"JARVICE_SCHED_SERVER_KEY_FILE": str(login)})
+    assert told == (
+        f"JARVICE_SCHED_SERVER_KEY_FILE: {login}: others can read it, its mode is 0644: chmod 600 it"
+    )
+    token = write_secret(tmp_path / "token", SECRET)
+    token.chmod(0o640)
+    told = faults_of({"JARVICE_SLURM_SERVICE_TOKEN_FILE": str(token)})
+    assert told.endswith("its mode is 0640: chmod 600 it")
+
+
+def test_a_file_of_no_secret_may_have_any_mode(tmp_path: Path) -> None:
+    (tmp_path / "tag").write_text("latest-2")
+    (tmp_path / "tag").chmod(0o666)
+    assert load({"JARVICE_IMAGES_TAG_FILE": str(tmp_path / "tag")}).images_tag == "latest-2"
+
+
+def test_the_sites_file_is_kept_from_others_when_it_holds_a_secret(tmp_path: Path) -> None:
+    environment = with_file(tmp_path, f"server_key: user:{SECRET}\n")
+    file = Path(environment["JARVICE_DOWNSTREAM_CONFIG"])
+    file.chmod(0o644)
+    told = faults_of(environment)
+    assert told == f"JARVICE_DOWNSTREAM_CONFIG: {file}: others can read it, its mode is 0644: chmod 600 it"
+    file.write_text("server_key: ''\nport: 5001\n")
+    assert load(environment).port == 5001

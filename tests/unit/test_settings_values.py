@@ -92,6 +92,11 @@ WRONG = [
     ("JARVICE_DOWNSTREAM_JOB_NAME_PREFIX", "portal2_", "letters"),
     ("JARVICE_DOWNSTREAM_JOB_NAME_PREFIX", "a\n", "letters"),
     ("JARVICE_JOB_SCRATCH_DIR", "/scratch/%u", "a folder's absolute path without % signs"),
+    (
+        "JARVICE_JOB_SCRATCH_DIR",
+        "/scratch\t",
+        "a folder's absolute path without % signs and control characters",
+    ),
     ("JARVICE_SLURMRESTD_ADDR", "restd.example.com", "a host name with http:// or https:// in front"),
     ("JARVICE_SLURMRESTD_ADDR", "http://[", "a host name with http:// or https:// in front"),
     ("JARVICE_SLURMRESTD_ADDR", "http://restd:6820", "a host name with http:// or https:// in front"),

@@ -74,7 +74,8 @@ def test_a_replaced_block_runs(tmp_path: Path) -> None:
     launch = "{% block launch %}echo launched {{ name }}; srun_code=4\n{% endblock %}"
     text = with_site(tmp_path / "site", sbatch_job=EXTENDS + launch)
     sandbox = Sandbox(tmp_path)
-    sandbox.environment["SLURM_JOB_ID"] = "7"
+    sandbox.environment.update(SLURM_JOB_ID="7", SLURM_JOB_NAME="jarvice_x")
+    sandbox.command("squeue", "exit 0")
     reply = sandbox.run("bash -s", text.encode("utf-8"))
     assert (reply.exit_code, reply.text()) == (4, f"launched {NAME}\n")
 

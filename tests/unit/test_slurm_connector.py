@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from pipeline.connectors import Connector
 from pipeline.connectors.slurm.choice import by_sbatch
+from pipeline.connectors.slurm.cluster_host import ClusterHost
+from pipeline.connectors.slurm.management_by_commands import ManagementByCommands
+from pipeline.connectors.slurm.owners_files import AsTheOwner
+from pipeline.connectors.slurm.submission_by_sbatch import SubmissionBySbatch
 from pipeline.errors import DownstreamError, Nonsense, NotAllowed, PartitionRefused, Unavailable
 from pipeline.identity import Owner, UsersMapping
 from pipeline.job import JobStatus, Phase, Sent
@@ -91,6 +96,14 @@ def test_a_refused_job_can_be_submitted_again(
     assert connector.submission.submit(batch, KIRBY).job_id == "100"
 
 
+def test_a_refusal_is_told_though_the_host_goes_away_before_the_claim_is_withdrawn(
+    batch: BatchScript,
+) -> None:
+    host = Mock(**{"ask.side_effect": [PartitionRefused("Invalid partition"), Unavailable("ssh: dropped")]})
+    with pytest.raises(PartitionRefused, match="Invalid partition"):
+        SubmissionBySbatch(host, UsersMapping({}), "email").submit(batch, KIRBY)
+
+
 @pytest.mark.parametrize(
     "end", ["echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1", "exit 0"]
 )
@@ -106,6 +119,26 @@ def test_a_job_whose_answer_was_lost_is_found_by_its_name(
             answers.append(None)
     assert answers[-1] == Sent("123", is_new=False)
     assert len(slurm.calls("sbatch")) == 1
+
+
+@pytest.mark.parametrize("host_knows_the_user", [True, False])
+def test_an_owners_jobs_of_a_name_are_asked_for_as_cheaply_as_the_host_can(
+    settings: Settings, slurm: FakeSlurm, host_knows_the_user: bool
+) -> None:
+    if not host_knows_the_user:
+        (slurm.folder / "squeue").rename(slurm.folder / "squeue-of-all")
+        unknown = 'case "$*" in *--user=*) echo "squeue: error: Invalid user: kirby" >&2; exit 0 ;; esac'
+        slurm.command("squeue", f'{unknown}\nexec "$0-of-all" "$@"')
+    ours = f"jarvice_{NAME}"
+    slurm.set_jobs(f"7|kirby|RUNNING|{ours}", f"8|mario|RUNNING|{ours}", f"9|kirby|RUNNING|{ours}x")
+    host = ClusterHost(settings)
+    try:
+        management = ManagementByCommands(settings, host, AsTheOwner(settings, UsersMapping({})))
+        assert [job.job_id for job in management.jobs_of("kirby", NAME)] == ["7"]
+    finally:
+        host.close()
+    asked = [call.partition(" --name=")[2] for call in slurm.calls("squeue")]
+    assert asked == [f"{ours} --user=kirby"] + ([] if host_knows_the_user else [ours])
 
 
 def test_an_end_is_accountings_word(connector: Connector, slurm: FakeSlurm) -> None:
@@ -267,7 +300,8 @@ def test_a_live_job_is_never_told_as_killed(
     with pytest.raises(Unavailable):
         connector.management.search(NAME)
     known, fault = connector.management.ended([LEFT])
-    assert (known, type(fault)) == ([], Unavailable)
+    assert known == []
+    assert isinstance(fault, Unavailable)
 
 
 def test_the_logins_that_a_job_has_not_read_are_removed_as_the_owner(

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import Nonsense, Unavailable
 from pipeline.job import JobStatus, Phase
-from pipeline.slurm.commands import Squeue, our_name
+from pipeline.slurm.commands import Squeue, UnknownUser, our_name
+from pipeline.slurm.comments import comment
 from pipeline.transport import Completed
 from tests.harness.jobs import NAME
 from tests.harness.text import HOSTILE_TEXT
@@ -18,9 +19,9 @@ SQUEUE = Squeue("jarvice_", "MARK")
 
 def line(
     job_id: str = "7", state: str = "RUNNING", nodes: str = "n[1-2]", name: str = f"jarvice_{NAME}",
-    reason: str = "None",
+    reason: str = "None", comment: str = "(null)",
 ) -> str:  # fmt: skip
-    return f"MARK|{job_id}|kirby|{state}|1:05|{nodes}|{reason}|MARK:{name}\n"
+    return f"MARK|{job_id}|kirby|{state}|1:05|{nodes}|{reason}|MARK:{name}|MARK:{comment}\n"
 
 
 def read(text: str) -> list[JobStatus]:
@@ -63,6 +64,17 @@ def test_it_asks_for_all_states_and_all_partitions() -> None:
     assert {"--noheader", "--all", "--states=all"} < set(words)
 
 
+def test_one_name_of_one_user_is_asked_for_by_both() -> None:
+    assert Squeue("jarvice_", name=NAME, user="kirby").line().endswith(f" --name=jarvice_{NAME} --user=kirby")
+    assert not {"--name", "--user"} & {word.partition("=")[0] for word in SQUEUE.line().split()}
+
+
+def test_a_user_whom_the_host_does_not_know_is_no_user_without_jobs() -> None:
+    """squeue's exit code is 0, in Slurm 22.05 as in 26.05."""
+    with pytest.raises(UnknownUser):
+        Squeue("jarvice_", user="kirby").parse(Completed(0, b"", b"squeue: error: Invalid user: kirby\n\n"))
+
+
 def test_each_poll_has_a_mark_of_its_own() -> None:
     assert Squeue("jarvice_").mark != Squeue("jarvice_").mark
     assert len(Squeue("jarvice_").mark) >= 16
@@ -84,9 +96,12 @@ def test_jobs_of_others_are_not_ours(name: str) -> None:
     assert read(line(name=name)) == []
 
 
-def test_the_name_may_hold_what_parts_the_fields() -> None:
-    [job] = read(line(name=f"jarvice_{NAME}|x|y"))
-    assert job.name == f"{NAME}|x|y"
+@pytest.mark.parametrize("more", ["|x|y", "/../../x", "$(id)", " x", "\x1b[2J", "\n", "\x85", "x" * 200, "é"])
+def test_a_name_that_we_would_not_have_taken_is_none_of_ours(more: str) -> None:
+    found = read(line("8", name=f"jarvice_{NAME}{more}") + line())
+    assert [job.job_id for job in found] == ["7"]
+    native = Squeue("jarvice_:", "MARK").parse(Completed(0, line(name=f"jarvice_:hello{more}").encode()))
+    assert native == []
 
 
 @pytest.mark.parametrize(
@@ -104,6 +119,18 @@ def test_the_name_may_hold_what_parts_the_fields() -> None:
 def test_nobodys_job_name_makes_or_hides_one_of_ours(name: str) -> None:
     jobs = read(line("1", name=name) + line("7") + line("2", name=name))
     assert [(job.job_id, job.name) for job in jobs] == [("7", NAME)]
+
+
+def test_a_job_that_came_through_slurmrestd_tells_the_digest_of_its_content() -> None:
+    comments = [comment("0123abcd"), "(null)", "", "the site's", "jarvice:", "jarvice:x", "jarvice:0123\n9|x"]
+    jobs = read("".join(line(comment=said) for said in comments))
+    assert [job.digest for job in jobs] == ["0123abcd", *[""] * 6]
+
+
+@given(st.lists(HOSTILE_TEXT.filter(lambda text: "MARK" not in text)))
+def test_nobodys_comment_makes_or_hides_a_job(comments: list[str]) -> None:
+    text = "".join(line("8", comment=said) for said in comments) + line("7")
+    assert [job.job_id for job in read(text)] == ["8"] * len(comments) + ["7"]
 
 
 @given(st.lists(HOSTILE_TEXT.filter(lambda name: "MARK" not in name)))

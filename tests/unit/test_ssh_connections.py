@@ -112,12 +112,21 @@ def test_a_login_that_is_refused_is_told_with_what_to_look_at(connect: Connect) 
             connect().run(login, "true", LIMITS)
 
 
-def test_a_port_that_says_nothing_is_given_up_in_time(connect: Connect) -> None:
+@pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-OpenSSH_9.2p1\r\n"])
+def test_a_port_that_does_not_go_on_is_given_up_in_time(connect: Connect, greeting: bytes) -> None:
+    def greet(server: socket.socket) -> socket.socket:
+        connection, _ = server.accept()
+        connection.sendall(greeting)
+        return connection
+
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
-        pytest.raises(Unavailable, match=r"kirby@127\.0\.0\.1 port"),
+        ThreadPoolExecutor(1) as pool,
     ):
-        whoami(connect(port=silent.getsockname()[1], connect_timeout=0.3))
+        greeted = pool.submit(greet, silent)
+        with pytest.raises(Unavailable, match=r"kirby@127\.0\.0\.1 port \d+: SSH did not begin in time"):
+            whoami(connect(port=silent.getsockname()[1], connect_timeout=0.3))
+        greeted.result(timeout=5).close()
 
 
 def test_connections_that_nobody_used_for_a_while_are_closed(connect: Connect, server: SshServer) -> None:

@@ -114,6 +114,25 @@ def test_a_connection_that_drops_is_made_again(
     assert server.logins == ["kirby"] * 3
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_connection_whose_thread_has_stumbled_is_made_again(
+    tunnel: Tunnel, through: Through, server: SshServer, far: tuple[HttpServer, dict[str, Any]]
+) -> None:
+    """It would be taken for a live one for ever: every request fails until the service is started anew."""
+    behind, words = far
+    transport = through(behind.url, **words)
+    assert transport.ask(GET, LIMITS) == OK
+    assert tunnel._connection
+    connection = tunnel._connection._client.get_transport()
+    assert connection
+    begun = paramiko.Channel(99)  # a moment before paramiko gives it its transport
+    connection._channels.put(99, begun)  # type: ignore[attr-defined]  # paramiko's own
+    server.drop_all()
+    eventually(lambda: not connection.is_alive(), seconds=5, pause=0.01)
+    assert connection.is_active(), "paramiko has mended it: Connection.alive need not look at the thread"
+    assert transport.ask(GET, LIMITS) == OK
+
+
 def _any_kept(transport: HttpTransport) -> bool:
     """Whether the client still takes one of its kept connections for open."""
     adapter = transport._session.get_adapter(transport._url)

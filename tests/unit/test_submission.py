@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from pipeline.errors import PartitionRefused, Unavailable
+from pipeline.errors import NameTaken, PartitionRefused, Unavailable
 from pipeline.job import Sent
-from pipeline.slurm.submission import Submit, Unsettled, Withdraw
+from pipeline.slurm import submission
+from pipeline.slurm.submission import Claim, Settle, Submit, Unsettled, Withdraw
 from tests.harness.bash import Sandbox
 from tests.harness.slurm_commands import LOST, REFUSES, slurm
 
 __all__ = ["slurm"]
 
 CONTROL = '.jarvice/control/2024-it\'s a "name" $(touch x)'
+DIGEST = "0123456789abcdef"
 SCRIPT = b"#!/bin/bash\necho \xc3\xbc\n"
 
 
-def submit(sandbox: Sandbox, control: str = CONTROL) -> str:
-    command = Submit(control)
-    return command.parse(sandbox.run(command.line(), SCRIPT)).job_id
+def submit(sandbox: Sandbox, control: str = CONTROL, digest: str = DIGEST) -> str:
+    return sent(sandbox, Claim(control, digest)).job_id
 
 
-def withdraw(sandbox: Sandbox) -> None:
-    command = Withdraw(CONTROL)
+def sent(sandbox: Sandbox, claim: Claim) -> Sent:
+    command = Submit(claim)
+    return command.parse(sandbox.run(command.line(), SCRIPT))
+
+
+def withdraw(sandbox: Sandbox, claim: Claim) -> None:
+    command = Withdraw(claim)
     command.parse(sandbox.run(command.line()))
 
 
@@ -38,12 +46,15 @@ def test_a_first_submission_claims_the_name_sends_the_script_and_records_the_id(
     assert not list(slurm.home.rglob("x"))
 
 
-def test_only_a_claim_without_an_id_is_withdrawn(slurm: Sandbox) -> None:
-    submit(slurm)
-    withdraw(slurm)
+def test_only_a_claim_of_this_submission_without_an_id_is_withdrawn(slurm: Sandbox) -> None:
+    ours = Claim(CONTROL, DIGEST)
+    sent(slurm, ours)
+    withdraw(slurm, ours)
     assert (slurm.home / CONTROL / "jobid").read_text().split() == ["100"]
     (slurm.home / CONTROL / "jobid").write_text("")
-    withdraw(slurm)
+    withdraw(slurm, Claim(CONTROL, DIGEST))
+    assert (slurm.home / CONTROL).exists()
+    withdraw(slurm, ours)
     assert not (slurm.home / CONTROL).exists()
 
 
@@ -53,9 +64,68 @@ def test_a_second_submission_gives_the_recorded_id_and_sends_nothing(slurm: Sand
 
 
 def test_whether_it_was_sent_before_is_told(slurm: Sandbox) -> None:
-    command = Submit(CONTROL)
-    sent = [command.parse(slurm.run(command.line(), SCRIPT)) for _ in range(3)]
-    assert sent == [Sent("100"), Sent("100", is_new=False), Sent("100", is_new=False)]
+    answers = [sent(slurm, Claim(CONTROL, DIGEST)) for _ in range(3)]
+    assert answers == [Sent("100"), Sent("100", is_new=False), Sent("100", is_new=False)]
+
+
+def test_a_line_that_is_repeated_knows_its_own_claim(slurm: Sandbox) -> None:
+    """The transport does so when the connection was lost before the answer."""
+    ours = Claim(CONTROL, DIGEST)
+    assert [sent(slurm, ours) for _ in range(2)] == [Sent("100"), Sent("100")]
+    assert len(slurm.calls("sbatch")) == 1
+
+
+def test_the_same_name_with_other_content_is_another_job_and_is_not_sent(slurm: Sandbox) -> None:
+    submit(slurm)
+    with pytest.raises(NameTaken, match="job 100 was submitted under it before, with other content") as fault:
+        submit(slurm, digest="fedcba")
+    assert fault.value.status == 409
+    assert submit(slurm) == "100"
+    assert len(slurm.calls("sbatch")) == 1
+
+
+def test_a_job_of_an_older_downstream_has_any_content(slurm: Sandbox) -> None:
+    (slurm.home / CONTROL).mkdir(parents=True)
+    (slurm.home / CONTROL / "jobid").write_text("99\n")
+    assert sent(slurm, Claim(CONTROL, DIGEST)) == Sent("99", is_new=False)
+
+
+@pytest.mark.parametrize("ends", ["", "trap '' TERM; "])
+def test_a_busy_slurmctld_that_sbatch_waits_for_is_no_answer(
+    slurm: Sandbox, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """An sbatch that is left running might send the job after its claim was given up."""
+    monkeypatch.setattr(submission, "SBATCH_SECONDS", 1)
+    monkeypatch.setattr(submission, "_KILLED_SECONDS", 1)
+    slurm.command("sbatch", f"{ends}cat >/dev/null; exec sleep 15")
+    begun = time.monotonic()
+    with pytest.raises(Unsettled):
+        submit(slurm)
+    assert time.monotonic() - begun < 10
+    assert (slurm.home / CONTROL).is_dir()
+
+
+@pytest.mark.parametrize("file", ["claim", "jobid"])
+def test_what_cannot_be_written_leaves_the_name_free(slurm: Sandbox, file: str) -> None:
+    """As on a full file system: ``mkdir`` makes the file a folder, which nothing can be written to."""
+    slurm.command("mkdir", f'command -p mkdir "$@" && command -p mkdir "${{@: -1}}/{file}"')
+    with pytest.raises(Unavailable, match=r"control folder: .*directory"):
+        submit(slurm)
+    assert not slurm.calls("sbatch")
+    (slurm.bin / "mkdir").unlink()
+    (slurm.home / CONTROL / file).rmdir()
+    (slurm.home / CONTROL).rmdir()
+    assert submit(slurm) == "100"
+
+
+def test_a_shell_that_stays_while_its_home_is_moved_finds_the_new_one(slurm: Sandbox) -> None:
+    """As when a site moves homes to another file server: the shell's own folder is the old one."""
+    slurm.command("sbatch", 'cat >/dev/null; pwd >"$CALLS.folder"; echo 100')
+    line = Submit(Claim(CONTROL, DIGEST)).line()
+    moved = 'mv "$HOME" "$HOME.old" && mkdir "$HOME"'
+    assert slurm.run(f"{moved}; {line}", SCRIPT).text().split() == ["100"]
+    assert (slurm.home / CONTROL / "jobid").exists()
+    assert Path(f"{slurm.environment['CALLS']}.folder").read_text() == f"{slurm.home}\n"
 
 
 def test_other_names_are_other_jobs(slurm: Sandbox) -> None:
@@ -88,14 +158,31 @@ def test_the_exit_code_decides_and_not_what_is_said(slurm: Sandbox) -> None:
 
 def test_a_refused_job_is_withdrawn_and_can_be_sent_again(slurm: Sandbox) -> None:
     slurm.command("sbatch", REFUSES)
+    ours = Claim(CONTROL, DIGEST)
     with pytest.raises(PartitionRefused, match="Invalid partition name specified"):
-        submit(slurm)
+        sent(slurm, ours)
     with pytest.raises(Unsettled):
         submit(slurm)
-    withdraw(slurm)
+    withdraw(slurm, ours)
     assert not (slurm.home / CONTROL).exists()
     slurm.command("sbatch", "cat >/dev/null; echo 101")
     assert submit(slurm) == "101"
+
+
+@pytest.mark.parametrize("failure", [LOST, "cat >/dev/null; exec sleep 60"])
+def test_a_claim_whose_sbatch_has_failed_need_not_get_old(
+    slurm: Sandbox, failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it is under way but what slurmctld may have."""
+    monkeypatch.setattr(submission, "SBATCH_SECONDS", 1)
+    slurm.command("sbatch", failure)
+    ours = Claim(CONTROL, DIGEST)
+    with pytest.raises((Unavailable, Unsettled)):
+        sent(slurm, ours)
+    settle = Settle(ours, "jarvice_x")
+    with pytest.raises(Unavailable):
+        settle.parse(slurm.run(settle.line()))
+    assert (slurm.home / CONTROL / "missed").exists()
 
 
 def test_a_lost_answer_keeps_the_claim(slurm: Sandbox) -> None:

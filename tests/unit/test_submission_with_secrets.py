@@ -10,25 +10,32 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import PartitionRefused, Refused
+from pipeline.errors import NameTaken, PartitionRefused
 from pipeline.job import Sent
-from pipeline.slurm.submission import Submit, Unsettled, Withdraw
+from pipeline.slurm.submission import Claim, Submit, Unsettled, Withdraw
 from tests.harness.bash import Sandbox
 from tests.harness.slurm_commands import LOST, REFUSES, slurm
 
 __all__ = ["slurm"]
 
 CONTROL = ".jarvice/control/hello"
+CLAIM = Claim(CONTROL, "0123")
 SECRETS, SCRIPT = b"s|<SECRET1>|hunter2\\&|g\n", b"#!/bin/bash\necho \xc3\xbc\n"
 
 
-def submit(sandbox: Sandbox, secrets: bytes = SECRETS, script: bytes = SCRIPT, umask: str = "022") -> Sent:
-    command = Submit(CONTROL, len(secrets))
+def submit(
+    sandbox: Sandbox,
+    secrets: bytes = SECRETS,
+    script: bytes = SCRIPT,
+    umask: str = "022",
+    claim: Claim = CLAIM,
+) -> Sent:
+    command = Submit(claim, len(secrets))
     return command.parse(sandbox.run(f"umask {umask}; {command.line()}", secrets + script))
 
 
 def withdraw(sandbox: Sandbox) -> None:
-    command = Withdraw(CONTROL)
+    command = Withdraw(CLAIM)
     command.parse(sandbox.run(command.line()))
 
 
@@ -69,15 +76,16 @@ def test_the_secrets_are_there_when_the_job_may_start(slurm: Sandbox) -> None:
 
 def test_a_job_without_secrets_has_no_file_of_them(slurm: Sandbox) -> None:
     submit(slurm, b"")
-    assert sorted(file.name for file in (slurm.home / CONTROL).iterdir()) == ["jobid"]
+    assert sorted(file.name for file in (slurm.home / CONTROL).iterdir()) == ["claim", "jobid"]
 
 
 def test_a_second_submission_leaves_the_secrets_of_the_first(slurm: Sandbox) -> None:
     submit(slurm)
-    assert submit(slurm, b"other", b"script") == Sent("100", is_new=False)
+    second = Claim(CONTROL, CLAIM.digest)
+    assert submit(slurm, b"other", b"script", claim=second) == Sent("100", is_new=False)
     assert (slurm.home / CONTROL / "secrets").read_bytes() == SECRETS
     (slurm.home / CONTROL / "secrets").unlink()  # the job has read them
-    assert submit(slurm) == Sent("100", is_new=False)
+    assert submit(slurm, claim=second) == Sent("100", is_new=False)
     assert not (slurm.home / CONTROL / "secrets").exists()
 
 
@@ -103,7 +111,6 @@ def test_secrets_that_cannot_be_kept_are_not_followed_by_the_job(slurm: Sandbox)
     with pytest.raises(Exception, match="No space left on device"):
         submit(slurm)
     assert not slurm.calls("sbatch")
-    withdraw(slurm)
     assert not (slurm.home / CONTROL).exists()
 
 
@@ -116,7 +123,7 @@ def test_the_name_of_another_users_job_is_taken(slurm: Sandbox, secrets: bytes) 
         os.chown(control, 65534, 65534)
     else:
         control.symlink_to("/")
-    with pytest.raises(Refused, match=re.escape("another user has a job of this name")):
+    with pytest.raises(NameTaken, match=re.escape("another user has a job of this name")):
         submit(slurm, secrets)
     assert not slurm.calls("sbatch")
     assert not (control / "secrets").exists()

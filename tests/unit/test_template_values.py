@@ -65,7 +65,8 @@ def with_text(value: Any, path: tuple[str, ...], text: str) -> Any:
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     """A node whose srun runs the upstream's script, once."""
     sandbox = Sandbox(tmp_path_factory.mktemp("node"))
-    sandbox.environment["SLURM_JOB_ID"] = "7"
+    sandbox.environment.update(SLURM_JOB_ID="7", SLURM_JOB_NAME="jarvice_x")
+    sandbox.command("squeue", "exit 0")
     sandbox.command("srun", 'exec bash "$(dirname "${@: -2:1}")/job.sh"')
     return sandbox
 
@@ -89,7 +90,7 @@ def _run_without_harm(sandbox: Sandbox, job: Job, canary: str) -> None:
         assert "\n" in canary  # a directive can hold no line break, so the job is refused
         return
     assert sandbox.run("bash -n", batch.text.encode("utf-8")).exit_code == 0
-    reply = sandbox.run("bash -s", batch.text.encode("utf-8"))
+    reply = sandbox.run("rm -rf .jarvice; bash -s", batch.text.encode("utf-8"))
     assert b"JARVICE_APP_IMAGE=docker://" in reply.stdout, reply.complaint()
     assert not list(sandbox.home.rglob("canary"))
 
@@ -102,7 +103,7 @@ def test_the_parameters_reach_the_script_as_they_are(sandbox: Sandbox, one: str,
         text=SCRIPT, command=two, app_image=Image(one, Credentials(two, one)), init_image=Image(two)
     )
     batch = Renderer(settings, secrets_inside=True).batch_script(hostile)
-    reply = sandbox.run("bash -s", batch.text.encode("utf-8"))
+    reply = sandbox.run("rm -rf .jarvice; bash -s", batch.text.encode("utf-8"))
     got = dict(line.split("=", 1) for line in reply.text().split("\0") if "=" in line)
     wanted = {
         key: str(value) for key, value in parameters(hostile, script_of(hostile), settings, Open("")).items()

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.settings.token import Token, TokenFile
+
+
+@pytest.fixture(autouse=True)
+def files_are_our_own() -> Iterator[None]:
+    """New files are mode 600, as the service wants those with secrets to be."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
 
 WRONG = ["", " ", "two words", "a\tb", "a\nb", "é", "\0", "a\x7f", "SLURM_JWT=", "SLURM_JWT=a b"]
 
@@ -63,11 +73,15 @@ def test_a_link_that_leads_elsewhere_is_followed(tmp_path: Path) -> None:
     assert token.current() == "token-two"
 
 
-def test_a_file_that_stays_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "token").write_text("first")
-    token = TokenFile(tmp_path / "token")
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: pytest.fail("it was read again"))
-    assert token.current() == token.current() == "first"
+def test_others_may_not_read_it_later_either(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("first")
+    token = TokenFile(file)
+    file.chmod(0o644)
+    with pytest.raises(ValueError, match="others can read it, its mode is 0644: chmod 600 it"):
+        token.current()
+    file.chmod(0o600)
+    assert token.current() == "first"
 
 
 def test_a_file_that_is_half_written_is_an_error_and_the_next_look_finds_it_whole(tmp_path: Path) -> None:

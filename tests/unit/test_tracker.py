@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.errors import DownstreamError, Nonsense, Unavailable
+from pipeline.errors import DownstreamError, Nonsense, Unavailable, Unreachable
 from pipeline.job import Phase
 from pipeline.tracker import Tracker
 from tests.harness.fake_connector import REF, RUNS, Clock, FakeConnector
@@ -206,3 +206,55 @@ def test_nobody_waits_for_ever_for_a_poll_that_hangs() -> None:
             tracker.snapshot()
         go_on.set()
     eventually(lambda: tracker.snapshot().by_id, seconds=5, what="the poll's answer", pause=0.01)
+
+
+def _open_circuit(seconds: float) -> Unreachable:
+    fault = Unreachable("mg1 has not answered since yesterday")
+    fault.retry_after = seconds
+    return fault
+
+
+def test_while_a_circuit_is_open_the_next_poll_waits_for_it() -> None:
+    connector, clock = FakeConnector([RUNS]), Clock()
+    tracker = tracker_of(connector, clock)
+    tracker.snapshot()
+    clock.now += 5
+    connector.fault = _open_circuit(28)
+    for second in range(28):
+        clock.now = 1005.0 + second
+        with pytest.raises(Unreachable) as told:
+            tracker.snapshot()
+        assert told.value.retry_after == 28 - second
+    assert connector.polls == 2
+    connector.fault = None
+    clock.now = 1033.0
+    assert tracker.snapshot().in_phase(Phase.RUNNING) == [RUNS]
+
+
+def test_a_circuit_that_is_open_for_a_moment_does_not_make_polls_more_frequent() -> None:
+    connector, clock = FakeConnector([RUNS], fault=_open_circuit(1)), Clock()
+    tracker = tracker_of(connector, clock)
+    for second in range(10):
+        clock.now = 1000.0 + second
+        with pytest.raises(Unreachable):
+            tracker.snapshot()
+    assert connector.polls == 2
+
+
+def test_silence_is_known_without_asking() -> None:
+    connector, clock = FakeConnector([RUNS]), Clock()
+    tracker = tracker_of(connector, clock)
+    assert tracker.silence() is None
+    for fault, is_silence in ((Unavailable("what?"), False), (_open_circuit(8), True)):
+        clock.now += 5
+        connector.fault = fault
+        with pytest.raises(Unavailable):
+            tracker.snapshot()
+        assert (tracker.silence() is not None) is is_silence
+    polls = connector.polls
+    clock.now += 100
+    assert tracker.silence() is not None, "until somebody has had an answer"
+    assert connector.polls == polls
+    connector.fault = None
+    tracker.snapshot()
+    assert tracker.silence() is None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import logging
 import shutil
-import subprocess
+import subprocess  # nosec B404 # a job is a process
 import threading
 import time
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pipeline.connectors.local import process
 from pipeline.connectors.local.process import Asked
 from pipeline.connectors.protocol import Ends
-from pipeline.errors import NotFound
-from pipeline.identity import Owner
+from pipeline.errors import NameTaken, NotFound
+from pipeline.identity import Bearer, Owner
 from pipeline.job import JobFiles, JobStatus, Phase, Piece, Sent
 from pipeline.render import BatchScript
 from pipeline.settings import Settings
@@ -80,7 +80,7 @@ class Local:
         self._lock = threading.RLock()
         _log.warning("local connector: jobs run on this machine as %s; for trying only", self._user)
 
-    def owner_of(self, bearer: str) -> Owner:
+    def owner_of(self, bearer: Bearer) -> Owner:
         """Everybody is this service's own user."""
         return Owner(self._user)
 
@@ -89,11 +89,13 @@ class Local:
         return Owner(self._user)
 
     def submit(self, batch: BatchScript, owner: Owner) -> Sent:
-        """Queue the script, or find the job of a name that is known."""
+        """Queue the script, or find the job of a name that is known. Raises NameTaken for other content."""
         asked = Asked.by(batch.text)
         with self._lock:
             for job in self._jobs.values():
                 if job.batch.name == batch.name:
+                    if job.batch.digest != batch.digest:
+                        raise NameTaken.by_other_content(job.job_id)
                     return Sent(job.job_id, is_new=False)
             # Jobs of an earlier start are forgotten; what they claimed must not stand in the way.
             shutil.rmtree(self._folder / batch.files.control, ignore_errors=True)
@@ -174,7 +176,7 @@ class Local:
     def remove_logins(self, job: JobStatus) -> None:
         """They are inside the batch script."""
 
-    def listing(self, path: str, details: bool) -> str:
+    def listing(self, path: str, details: bool, job: JobStatus | None = None) -> str:
         """A directory of this machine, under the roots or the jobs' home folder."""
         command = Listing(path, details, self._pvcls_roots)
         return command.parse(self._run(command.line()))

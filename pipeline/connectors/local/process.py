@@ -6,7 +6,7 @@ import contextlib
 import getpass
 import os
 import signal
-import subprocess
+import subprocess  # nosec B404 # a job is a process
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def start(job_id: str, name: str, script: str, asked: Asked, folder: Path) -> su
     spool.touch(mode=0o600)
     spool.write_text(script, encoding="utf-8", newline="")
     with output.open("ab") as sink:
-        return subprocess.Popen(  # noqa: S603 - running the job's script is what this is for
+        return subprocess.Popen(  # noqa: S603  # nosec B603 # running the job's script is what this is for
             ["/bin/bash", str(spool)],
             cwd=folder,
             env=environment(folder) | _slurm_environment(job_id, name, asked, folder),

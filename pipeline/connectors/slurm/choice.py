@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.connectors.protocol import Connector, Management
-from pipeline.connectors.slurm.cluster_host import ClusterHost, host_of
+from dataclasses import replace
+
+from pipeline.connectors.protocol import Connector
+from pipeline.connectors.slurm.cluster_host import ClusterHost, check_entry, check_owners, entry_of, host_of
 from pipeline.connectors.slurm.homes import Homes, HomesByHost, HomesByPattern
 from pipeline.connectors.slurm.management_by_commands import ManagementByCommands
 from pipeline.connectors.slurm.management_by_slurmrestd import ManagementBySlurmrestd
@@ -12,11 +14,11 @@ from pipeline.connectors.slurm.slurmrestd import Slurmrestd
 from pipeline.connectors.slurm.submission_by_sbatch import SubmissionBySbatch
 from pipeline.connectors.slurm.submission_by_slurmrestd import SubmissionBySlurmrestd
 from pipeline.errors import SettingsFault
-from pipeline.identity import UsersMapping, read_mapping
+from pipeline.identity import MappingFile, Users, UsersMapping
 from pipeline.job import JobStatus
 from pipeline.render import PayloadRenderer
 from pipeline.settings import Settings
-from pipeline.transport.ssh import Login, Tunnel, check_keys
+from pipeline.transport.ssh import Tunnel
 
 
 def slurm_connector(settings: Settings) -> Connector:
@@ -28,9 +30,11 @@ def slurm_connector(settings: Settings) -> Connector:
     if settings.slurm_interface == "http":
         return by_slurmrestd(settings)
     faults: list[str] = []
-    users = UsersMapping({})
+    users: Users = UsersMapping({})
     try:
-        users = read_mapping(settings.users_id_mapping)
+        users = MappingFile(
+            settings.users_id_mapping, keys_needed=not settings.slurm_ssh_ca_key, check=check_owners
+        )
     except SettingsFault as fault:
         faults += fault.faults
     try:
@@ -42,11 +46,14 @@ def slurm_connector(settings: Settings) -> Connector:
     return connector
 
 
-def by_sbatch(settings: Settings, users: UsersMapping) -> Connector:
-    """The ``cli`` interface. Raises SettingsFault when a private key cannot be used."""
-    host = ClusterHost(settings, users.owners())
+def by_sbatch(settings: Settings, users: Users) -> Connector:
+    """The ``cli`` interface. Raises SettingsFault when the entry user has no key that can be used."""
+    host = ClusterHost(settings)
     files = AsTheOwner(settings, users)
-    return Connector(SubmissionBySbatch(host, users), ManagementByCommands(settings, host, files))
+    return Connector(
+        SubmissionBySbatch(host, users, settings.bearer_mail_claim),
+        ManagementByCommands(settings, host, files),
+    )
 
 
 def by_slurmrestd(settings: Settings) -> Connector:
@@ -55,13 +62,16 @@ def by_slurmrestd(settings: Settings) -> Connector:
     Raises:
         SettingsFault: the private key, the API version or a template of the site cannot be used.
     """
-    entry = Login(settings.slurm_ssh_user, settings.slurm_ssh_pkey)
-    payloads = _payloads(settings, entry)
+    payloads = _payloads(settings)
+    entry = entry_of(settings)
     api = Slurmrestd(
-        settings, Tunnel(host_of(settings), entry) if settings.slurmrestd_route == "ssh" else None
+        settings,
+        Tunnel(host_of(settings), replace(entry, forwards=True))
+        if settings.slurmrestd_route == "ssh"
+        else None,
     )
     homes: Homes = HomesByPattern(settings.slurm_user_home)
-    management: Management
+    management: ManagementBySlurmrestd | ManagementByCommands
     if settings.slurm_service_token:
         management = ManagementBySlurmrestd(settings, api, settings.slurm_service_token)
     else:
@@ -74,8 +84,9 @@ def by_slurmrestd(settings: Settings) -> Connector:
         payloads,
         homes,
         user_claims=settings.slurmrestd_user_claim,
-        jobs=management.jobs,
+        jobs_of=management.jobs_of,
         ended=management.search if settings.are_for_native_jobs else _none_of_name,
+        end=management.terminate,
     )
     return Connector(submission, management)
 
@@ -85,12 +96,12 @@ def _none_of_name(name: str) -> list[JobStatus]:
     return []
 
 
-def _payloads(settings: Settings, entry: Login) -> PayloadRenderer:
-    """Raises SettingsFault for all that the start has to look at: templates, API version, private key."""
+def _payloads(settings: Settings) -> PayloadRenderer:
+    """Raises SettingsFault for all that the start has to look at: templates, API version, private keys."""
     faults: list[str] = []
     try:
-        if settings.uses_ssh and entry.private_key:
-            check_keys([entry])
+        if settings.uses_ssh:
+            check_entry(settings)
     except SettingsFault as fault:
         faults += fault.faults
     try:

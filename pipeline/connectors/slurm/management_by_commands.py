@@ -23,8 +23,9 @@ from pipeline.slurm.commands import (
     Scancel,
     ShowJob,
     Squeue,
+    UnknownUser,
 )
-from pipeline.slurm.folders import Listing
+from pipeline.slurm.folders import LISTING_BYTES, Listing
 from pipeline.slurm.job_files import (
     PIECE_BYTES,
     OutputFrom,
@@ -55,6 +56,14 @@ class ManagementByCommands:
     def jobs(self) -> list[JobStatus]:
         """``squeue``, once for all."""
         return self._host.ask(Squeue(self._prefix))
+
+    def jobs_of(self, owner: str, name: str) -> list[JobStatus]:
+        """``squeue`` for this user alone, which costs slurmctld far less than the list of all jobs."""
+        try:
+            found = self._host.ask(Squeue(self._prefix, name=name, user=owner))
+        except UnknownUser:
+            found = self._host.ask(Squeue(self._prefix, name=name))
+        return [job for job in found if (job.owner, job.name) == (owner, name)]
 
     def ended(self, jobs: Sequence[JobStatus]) -> Ends:
         """One sacct for all of them; their own exit records where accounting has no final word."""
@@ -141,9 +150,11 @@ class ManagementByCommands:
             login, files = self._files.reach(job.owner, job.name)
             self._host.ask(RemoveLogins(files, job.job_id), login=login)
 
-    def listing(self, path: str, details: bool) -> str:
-        """find, as the entry user."""
-        return self._host.ask(Listing(path, details, self._pvcls_roots))
+    def listing(self, path: str, details: bool, job: JobStatus | None = None) -> str:
+        """find, as who reaches this job's files; as the entry user without one."""
+        login = self._files.reach(job.owner, job.name)[0] if job else None
+        command = Listing(path, details, self._pvcls_roots)
+        return self._host.ask(command, login=login, output_bytes=LISTING_BYTES)
 
     def check(self) -> None:
         """``scontrol ping``, as the entry user."""
@@ -190,6 +201,8 @@ class ManagementByCommands:
             record = self._host.ask(ReadRecord(files, job.job_id), login=login)
         except NotFound:
             return None
+        except Unavailable:  # there may be one: nobody may take this for a job that was never there
+            raise
         except DownstreamError as fault:
             _log.warning("job %s (%s): %s", job.name, job.job_id, fault)
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import threading
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -40,11 +40,19 @@ from pipeline.slurm.rest.requests import (
 )
 from pipeline.slurm.states import phase
 from pipeline.transport.http import AnswerLost
+from pipeline.turns import OneForAll
 
+_log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 
 _AT_A_TIME = 8
 """Single jobs that are asked for at the same time; slurmrestd has 20 threads by default."""
+
+_MANY = 5000
+"""Single jobs that take more than a few seconds."""
+
+_ONCE = 600.0
+"""Seconds that a command has to read all jobs: it asks once, and no later poll goes on where it stopped."""
 
 _HIDDEN_AGAIN = 20
 """Hidden jobs that a poll asks for again: the service's user may have been let see them."""
@@ -77,30 +85,34 @@ class ManagementBySlurmrestd:
         self._token = token
         self._prefix = settings.job_name_prefix
         self._patience = settings.command_timeout
+        self._reading_time = _ONCE if settings.are_for_native_jobs else settings.command_timeout
         self._records: dict[str, JobRecord | None] = {}
         """By id; None: a job that is not this portal's, or hidden."""
         self._hidden: dict[str, None] = {}
         """Ids of jobs that PrivateData hides now, the one that was asked for longest ago first."""
-        self._polling = threading.Lock()
+        self._listing = OneForAll()
+        self._listed: list[JobStatus] = []
+        self._listed_at = float("-inf")
         self._pool = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="slurmrestd")
         self._pool_of_ends = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="slurmdbd")
         """Of its own: polls do not wait for accounting."""
 
     def jobs(self) -> list[JobStatus]:
-        """``jobs/state``, and single jobs only where it has something new: never the list of all jobs."""
-        with self._polling:
-            deadline = time.monotonic() + self._patience
-            states = self._ask(JobStates())
-            self._records = {job_id: job for job_id, job in self._records.items() if job_id in states}
-            self._hidden = {job_id: None for job_id in self._hidden if job_id in states}
-            news = [job_id for job_id, state in states.items() if self._is_news(job_id, state)]
-            hidden = itertools.islice(self._hidden, _HIDDEN_AGAIN)
-            again = [job_id for job_id in hidden if not self._is_news(job_id, states[job_id])]
-            self._read(news, states, deadline - time.monotonic())
-            self._look_again(again, states, min(_GLANCE, deadline - time.monotonic()))
-            now = time.time()
-            found = [job.status(self._prefix, now) for job in self._records.values() if job]
-        return [job for job in found if job]
+        """``jobs/state``, and single jobs only where it has something new: never the list of all jobs.
+
+        However many ask, one list serves all that wait for it: it begins after each of them has asked.
+        """
+        asked = time.monotonic()
+        with self._listing.turn("slurmrestd: which jobs there are is not known yet", self._reading_time):
+            if self._listed_at <= asked:  # nobody has begun a list meanwhile
+                begun = time.monotonic()
+                self._listed = self._list()
+                self._listed_at = begun
+            return list(self._listed)
+
+    def jobs_of(self, owner: str, name: str) -> list[JobStatus]:
+        """Out of all jobs: slurmctld cannot be asked for a name through slurmrestd."""
+        return [job for job in self.jobs() if (job.owner, job.name) == (owner, name)]
 
     def ended(self, jobs: Sequence[JobStatus]) -> Ends:
         """Each one's own record, or its accounting record when slurmctld has forgotten it."""
@@ -171,7 +183,7 @@ class ManagementBySlurmrestd:
     def remove_logins(self, job: JobStatus) -> None:
         """They are inside the batch script."""
 
-    def listing(self, path: str, details: bool) -> NoReturn:
+    def listing(self, path: str, details: bool, job: JobStatus | None = None) -> NoReturn:
         """There is no way to files through slurmrestd. Raises OutOfReach."""
         raise OutOfReach("pvcls: jobs are managed through slurmrestd, which does not show files")
 
@@ -187,6 +199,20 @@ class ManagementBySlurmrestd:
         for pool in (self._pool, self._pool_of_ends):
             pool.shutdown(wait=False, cancel_futures=True)
 
+    def _list(self) -> list[JobStatus]:
+        deadline = time.monotonic() + self._reading_time
+        states = self._ask(JobStates())
+        self._records = {job_id: job for job_id, job in self._records.items() if job_id in states}
+        self._hidden = {job_id: None for job_id in self._hidden if job_id in states}
+        news = [job_id for job_id, state in states.items() if self._is_news(job_id, state)]
+        hidden = itertools.islice(self._hidden, _HIDDEN_AGAIN)
+        again = [job_id for job_id in hidden if not self._is_news(job_id, states[job_id])]
+        self._read(news, states, deadline - time.monotonic())
+        self._look_again(again, states, min(_GLANCE, deadline - time.monotonic()))
+        now = time.time()
+        found = [job.status(self._prefix, now) for job in self._records.values() if job]
+        return [job for job in found if job]
+
     def _is_news(self, job_id: str, state: str) -> bool:
         if job_id not in self._records:
             return True
@@ -195,6 +221,8 @@ class ManagementBySlurmrestd:
 
     def _read(self, job_ids: Sequence[str], states: Mapping[str, str], seconds: float) -> None:
         """Read single jobs. Raises Unavailable when there are too many for now: the next poll goes on."""
+        if len(job_ids) > _MANY:
+            _log.warning("slurmrestd shows jobs one by one: reading %d takes a while", len(job_ids))
         asked = self._ask_for(job_ids)
         done, left = _wait(asked, seconds)
         for future in done:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pipeline.connectors.slurm.cluster_host import login_of
 from pipeline.connectors.slurm.homes import Homes
-from pipeline.identity import UsersMapping
+from pipeline.identity import Users
 from pipeline.job import JobFiles
 from pipeline.settings import Settings
 from pipeline.transport.ssh import Login
@@ -26,9 +26,9 @@ class OwnersFiles(Protocol):
 
 
 class AsTheOwner:
-    """Each user's files as this user, in the user's own home folder: the mapping has the keys."""
+    """Each user's files as this user, in the user's own home folder: the mapping says who may be."""
 
-    def __init__(self, settings: Settings, users: UsersMapping) -> None:
+    def __init__(self, settings: Settings, users: Users) -> None:
         self._settings = settings
         self._users = users
 

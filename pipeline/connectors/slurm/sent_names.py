@@ -7,20 +7,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
-from pipeline.errors import InDoubt
+from pipeline.errors import DownstreamError, InDoubt
 from pipeline.job import JobStatus, Phase
 from pipeline.slurm.states import was_refused
-from pipeline.turns import OneForAll, Turns
+from pipeline.turns import Turns
 
 SETTLED_AFTER = 20
 """Seconds after which a request that was cut off is taken to have come to nothing, if Slurm has no job
 of the name: twice the time that Slurm's daemons wait for each other (MessageTimeout, slurm.conf(5)).
 They count from when slurmrestd answers again: what it was sent may wait in front of it until then."""
-
-_LOOK_AGAIN = 1.0
-"""Seconds between looks while requests of an earlier process of this service may still arrive."""
 
 _MOST = 100_000
 """Names that are remembered."""
@@ -29,47 +26,74 @@ _Key = tuple[str, str]
 """The owner and the name."""
 
 
-class SentNames:
-    """The jobs that this process has sent, and those that Slurm had at its start.
+class Known(NamedTuple):
+    """The job of a name."""
 
-    This holds for one downstream: it looks and then sends, and nothing on the cluster keeps another from
-    doing the same. Should two jobs of a name start all the same, the second batch script ends at once.
+    job_id: str
+    digest: str = ""
+    """As ``Job.digest``; empty: nobody has said it."""
+
+
+class SentNames:
+    """The jobs that this process has sent, and those that Slurm had when it looked.
+
+    It looks and then sends, and nothing on the cluster keeps another downstream from doing the same. So
+    who has sent looks again: Slurm numbers jobs as they come, and of two jobs of a name the first counts.
     """
 
     def __init__(
         self,
-        jobs: Callable[[], list[JobStatus]],
+        jobs_of: Callable[[str, str], list[JobStatus]],
         answers: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``jobs`` gives every job that Slurm knows; ``answers`` raises Unavailable if slurmrestd is away."""
-        self._jobs = jobs
+        """``jobs_of`` gives all jobs that Slurm knows of an owner and a name.
+
+        ``answers`` raises Unavailable if slurmrestd is away.
+        """
+        self._jobs_of = jobs_of
         self._answers = answers
         self._clock = clock
-        self._ids: OrderedDict[_Key, str] = OrderedDict()
+        self._ids: OrderedDict[_Key, Known] = OrderedDict()
+        self._accepted: dict[_Key, Known] = {}
+        """Jobs of which it is not known yet whether they are the first of their names."""
+        self._surplus: set[str] = set()
+        """Ids of jobs that wait or run, though there was another of their name before."""
         self._cut_off: OrderedDict[_Key, float | None] = OrderedDict()
         """When slurmrestd was first seen to answer after it; None: not yet."""
         self._turns = Turns()
         self._lock = threading.Lock()
-        self._looking = OneForAll()
-        self._answered: float | None = None
-        """When slurmrestd first answered this process."""
-        self._looked = float("-inf")
 
     @contextmanager
-    def turn(self, owner: str, name: str) -> Iterator[str | None]:
-        """Have this name for oneself; gives the id of its job when there is one already.
+    def turn(self, owner: str, name: str) -> Iterator[Known | None]:
+        """Have this name for oneself; gives its job when there is one already.
 
         Raises:
             InDoubt: a request with this name was cut off, and what became of it is not known yet.
         """
         with self._turns.of((owner, name)):
-            yield self._id_of((owner, name))
+            yield self._job_of((owner, name))
 
-    def sent(self, owner: str, name: str, job_id: str) -> None:
-        """The job was accepted."""
+    def sent(self, owner: str, name: str, job: Known) -> Known:
+        """A job of this name was accepted. Gives the first one, which another downstream may have sent.
+
+        Raises:
+            InDoubt: which one it is cannot be known now.
+        """
         with self._lock:
-            self._remember((owner, name), job_id)
+            self._accepted[owner, name] = job
+        try:
+            return self._first((owner, name))
+        except DownstreamError as fault:
+            raise InDoubt(
+                f"the job was accepted; whether another downstream has sent it is not known: {fault.message}"
+            ) from None
+
+    def surplus(self) -> set[str]:
+        """Ids of jobs to be ended: another of their name was before them. Each is given once."""
+        with self._lock:
+            surplus, self._surplus = self._surplus, set()
+            return surplus
 
     def cut_off(self, owner: str, name: str) -> None:
         """The request was sent, and its answer was not seen."""
@@ -77,59 +101,67 @@ class SentNames:
             self._cut_off[owner, name] = None
             _shorten(self._cut_off)
 
-    def _id_of(self, key: _Key) -> str | None:
-        asked = self._clock()
-        if self._must_look(key, asked):
-            with self._looking.turn("which jobs there are is not known yet, ask again"):
-                if self._must_look(key, asked):  # nobody has looked meanwhile
-                    self._look()
-        return self._found(key)
+    def _job_of(self, key: _Key) -> Known | None:
+        with self._lock:
+            known, accepted = self._ids.get(key), key in self._accepted
+            waits_for_slurmrestd = key in self._cut_off and self._cut_off[key] is None
+        if known:
+            return known
+        if accepted:
+            return self._first(key)
+        if waits_for_slurmrestd:
+            self._answers()
+        looked = self._clock()
+        found = self._look(key)
+        if not found:
+            self._check_settled(key, looked)
+        return found
 
-    def _must_look(self, key: _Key, asked: float) -> bool:
-        """Whether Slurm may have a job of this name that is not known here."""
+    def _first(self, key: _Key) -> Known:
+        """The first job of a name of which one was accepted."""
+        found = self._look(key)
         with self._lock:
-            if key in self._ids:
-                return False
-            if key in self._cut_off:
-                return self._looked <= asked
-            # An earlier process of this service may have sent it just before its end.
-            is_new = self._answered is None or self._looked < self._answered + SETTLED_AFTER
-            return is_new and self._clock() - self._looked >= _LOOK_AGAIN
+            job = self._accepted.pop(key)
+            first = found or job  # Slurm may hide it from who looks
+            if first.job_id == job.job_id:
+                first = job  # of which the digest is known
+            else:
+                self._surplus.add(job.job_id)
+            self._remember(key, first)
+            return first
 
-    def _look(self) -> None:
+    def _look(self, key: _Key) -> Known | None:
+        """The first job that Slurm knows of a name. Those after it that wait or run are to be ended."""
+        jobs = [job for job in self._jobs_of(*key) if not was_refused(job.state, job.nodes)]
+        if not jobs:
+            return None
+        jobs = sorted(jobs, key=lambda job: int(job.job_id))
+        live = [job.job_id for job in jobs if job.phase is not Phase.ENDED]
+        first = Known(jobs[0].job_id, jobs[0].digest)
         with self._lock:
-            waiting = [key for key, since in self._cut_off.items() if since is None]
-        self._answers()
-        answered = self._clock()
-        jobs = [job for job in self._jobs() if not was_refused(job.state, job.nodes)]
-        # Of two jobs of a name the first one runs, and the other ends at once.
-        jobs = sorted(jobs, key=lambda job: (job.phase is Phase.ENDED, int(job.job_id)))
-        with self._lock:
-            for key in waiting:
-                self._cut_off[key] = answered
-            for job in jobs:
-                if (job.owner, job.name) not in self._ids:
-                    self._remember((job.owner, job.name), job.job_id)
-            if self._answered is None:
-                self._answered = answered
-            self._looked = answered
+            self._surplus.update(live[1:])
+            self._remember(key, first)
+        return first
 
-    def _found(self, key: _Key) -> str | None:
+    def _check_settled(self, key: _Key, looked: float) -> None:
+        """Slurm had no job of the name at this moment. Raises InDoubt while there may still come one."""
         with self._lock:
-            if key in self._ids or key not in self._cut_off:
-                return self._ids.get(key)
+            if key not in self._cut_off:
+                return
             since = self._cut_off[key]
-            if since is not None and self._looked - since >= SETTLED_AFTER:
+            if since is None:
+                since = self._cut_off[key] = looked
+            if looked - since >= SETTLED_AFTER:
                 del self._cut_off[key]
-                return None
+                return
         raise InDoubt(
             "an earlier request of this name was cut off and may still be under way; "
             f"it is settled {SETTLED_AFTER} s after slurmrestd answers again"
         )
 
-    def _remember(self, key: _Key, job_id: str) -> None:
+    def _remember(self, key: _Key, job: Known) -> None:
         self._cut_off.pop(key, None)
-        self._ids[key] = job_id
+        self._ids[key] = job
         self._ids.move_to_end(key)
         _shorten(self._ids)
 

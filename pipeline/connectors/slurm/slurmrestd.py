@@ -6,14 +6,15 @@ import logging
 from collections.abc import Mapping
 from typing import TypeVar
 
-from pipeline.errors import Unavailable
+from pipeline.circuit import Circuit
+from pipeline.errors import Unavailable, Unreachable
 from pipeline.identity import Owner
 from pipeline.settings import Settings
 from pipeline.slurm.api_versions import API_VERSIONS
 from pipeline.slurm.rest.refusals import GATEWAY, NoSuchPath
 from pipeline.slurm.rest.requests import Ping, RestRequest, headers
 from pipeline.transport import Limits
-from pipeline.transport.http import HttpRequest, HttpTransport
+from pipeline.transport.http import AnswerLost, HttpRequest, HttpTransport
 from pipeline.transport.ssh import Tunnel
 from pipeline.turns import OneForAll
 
@@ -22,6 +23,9 @@ _Answer = TypeVar("_Answer")
 
 _NOBODY = {"X-SLURM-USER-NAME": "nobody", "X-SLURM-USER-TOKEN": "none"}
 """Asks which versions there are. slurmrestd wants a token for that, and does not look at it."""
+
+_ACCOUNTING = "/slurmdb/"
+"""What is asked of slurmdbd, and not of slurmctld."""
 
 _NOT_SERVED = 404
 _NOT_FROM_IT = (*range(300, 400), 429, *GATEWAY)
@@ -40,6 +44,8 @@ class Slurmrestd:
         self._version: str | None = None
         self._choosing = OneForAll()
         self._tunnel = tunnel
+        self._circuit = Circuit(f"slurmrestd at {self.url}", silences=(Unreachable, AnswerLost))
+        """For it and for slurmctld behind it: neither is of use without the other."""
         self._http = HttpTransport(
             self.url,
             connections=settings.http_threads,
@@ -69,23 +75,25 @@ class Slurmrestd:
         """Send a request in the version that is spoken.
 
         Raises:
+            Unreachable: slurmrestd, or slurmctld through it, has not answered of late: nothing is sent.
             AnswerLost: it can be done or not; never for a GET.
             NoSuchPath: slurmrestd does not serve this version any more; ask for ``version`` again.
             DownstreamError: as the request's answer does.
         """
         version = version or self.version()
+        path = request.path(version)
+        asked = HttpRequest(
+            request.method,
+            path,
+            headers(version, asker),
+            request.body(),
+            repeatable=request.method == "GET",
+        )
         try:
-            reply = self._http.ask(
-                HttpRequest(
-                    request.method,
-                    request.path(version),
-                    headers(version, asker),
-                    request.body(),
-                    repeatable=request.method == "GET",
-                ),
-                self._limits,
-            )
-            return request.parse(reply, version)
+            if path.startswith(_ACCOUNTING):
+                return request.parse(self._http.ask(asked, self._limits), version)
+            with self._circuit.call():
+                return request.parse(self._http.ask(asked, self._limits), version)
         except NoSuchPath:
             self._version = None
             raise
@@ -126,7 +134,8 @@ class Slurmrestd:
     def _ping(self, version: str, asker: Mapping[str, str]) -> int:
         """The status of slurmrestd's answer. Raises Unavailable when it is not slurmrestd that answers."""
         request = HttpRequest("GET", Ping().path(version), asker, repeatable=True)
-        status = self._http.ask(request, self._limits).status
-        if status in _NOT_FROM_IT:
-            raise Unavailable(f"{self.url}: HTTP {status} instead of slurmrestd's answer")
-        return status
+        with self._circuit.call(conclusive=False):  # who may not be anybody is not let through to slurmctld
+            status = self._http.ask(request, self._limits).status
+            if status in _NOT_FROM_IT:
+                raise Unreachable(f"{self.url}: HTTP {status} instead of slurmrestd's answer")
+            return status

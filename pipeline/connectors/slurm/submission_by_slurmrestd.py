@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 
 from pipeline.connectors.slurm.homes import Homes
-from pipeline.connectors.slurm.sent_names import SentNames
+from pipeline.connectors.slurm.sent_names import Known, SentNames
 from pipeline.connectors.slurm.slurmrestd import Slurmrestd
-from pipeline.errors import DownstreamError, InDoubt, NotAllowed, NotAuthenticated, Unavailable
-from pipeline.identity import TOKEN_VARIABLE, Owner, expired_since, owner_by_token
+from pipeline.errors import (
+    BearerRefused,
+    DownstreamError,
+    InDoubt,
+    NameTaken,
+    NotAllowed,
+    NotAuthenticated,
+    Unavailable,
+)
+from pipeline.identity import NEVER, TOKEN_VARIABLE, Bearer, Owner, expired_since, owner_by_token, unverified
 from pipeline.job import JobStatus, Sent
 from pipeline.render import BatchScript, PayloadRenderer
 from pipeline.slurm.rest.refusals import NoSuchPath, ZeroBytes
@@ -17,6 +26,8 @@ from pipeline.slurm.rest.requests import SubmitJob
 from pipeline.slurm.states import was_refused
 from pipeline.slurm.submission import Unsettled
 from pipeline.transport.http import AnswerLost
+
+_log = logging.getLogger(__name__)
 
 
 class SubmissionBySlurmrestd:
@@ -29,23 +40,32 @@ class SubmissionBySlurmrestd:
         homes: Homes,
         *,
         user_claims: Sequence[str],
-        jobs: Callable[[], list[JobStatus]],
+        jobs_of: Callable[[str, str], list[JobStatus]],
         ended: Callable[[str], list[JobStatus]],
+        end: Callable[[str], None],
     ) -> None:
         """For names that were sent before.
 
-        ``jobs`` gives every job that slurmctld knows, ``ended`` those of a name that it has forgotten.
+        ``jobs_of`` gives the jobs of an owner and a name that slurmctld knows, ``ended`` those of a name
+        that it has forgotten; ``end`` ends a job by its id.
         """
         self._api = api
         self._payloads = payloads
         self._homes = homes
         self._user_claims = user_claims
-        self._names = SentNames(jobs, api.check)
+        self._names = SentNames(jobs_of, api.check)
         self._ended = ended
+        self._end = end
 
-    def owner_of(self, bearer: str) -> Owner:
+    def owner_of(self, bearer: Bearer) -> Owner:
         """The user that the token names; slurmrestd decides whether to believe it."""
-        return owner_by_token(bearer, self._user_claims)
+        owner = owner_by_token(bearer, self._user_claims)
+        if owner.user == NEVER:
+            raise NotAllowed(
+                f"bearer: the token names {NEVER}, and nobody's jobs run as {NEVER}; see at the identity "
+                f"provider who can choose what {' or '.join(self._user_claims)} is"
+            )
+        return owner
 
     def owner_named(self, user: str, token: str) -> Owner:
         """This user, if the token names the same one; slurmrestd decides whether to believe it."""
@@ -54,7 +74,8 @@ class SubmissionBySlurmrestd:
                 f"{TOKEN_VARIABLE} is not set: through slurmrestd a job is sent with its user's own token; "
                 "`export $(scontrol token)` on the cluster makes one"
             )
-        owner = owner_by_token(token, self._user_claims, called=TOKEN_VARIABLE)
+        bearer = unverified(token, TOKEN_VARIABLE)
+        owner = owner_by_token(bearer, self._user_claims, called=TOKEN_VARIABLE)
         if owner.user != user:
             raise NotAllowed(f"{TOKEN_VARIABLE} is a token of {owner.user}, and the job's user is {user}")
         return owner
@@ -62,12 +83,13 @@ class SubmissionBySlurmrestd:
     def submit(self, batch: BatchScript, owner: Owner) -> Sent:
         """``POST job/submit`` with the owner's token; see ``SentNames`` for why it happens once."""
         with self._names.turn(owner.user, batch.name) as earlier:
-            earlier = earlier or self._ended_before(owner.user, batch.name)
-            if earlier:
-                return Sent(earlier, is_new=False)
-            job_id = self._send(batch, owner)
-            self._names.sent(owner.user, batch.name, job_id)
-            return Sent(job_id)
+            first = earlier or self._ended_before(owner.user, batch.name)
+            sent = None
+            if not first:
+                sent = Known(self._send(batch, owner), batch.digest)
+                first = self._names.sent(owner.user, batch.name, sent)
+        self._end_surplus()
+        return Sent(first.job_id) if first is sent else _same(first, batch)
 
     def check(self) -> None:
         """Whether slurmrestd answers, in the version that is spoken."""
@@ -77,10 +99,20 @@ class SubmissionBySlurmrestd:
         """Close the connections to slurmrestd."""
         self._api.close()
 
-    def _ended_before(self, user: str, name: str) -> str | None:
+    def _end_surplus(self) -> None:
+        """End the jobs of names that another downstream has sent too, before."""
+        for job_id in self._names.surplus():
+            _log.warning("job %s is ended: another of its name was sent before", job_id)
+            try:
+                self._end(job_id)
+            except DownstreamError as fault:
+                # Its batch script sees the other job, and ends.
+                _log.warning("job %s could not be ended: %s", job_id, fault)
+
+    def _ended_before(self, user: str, name: str) -> Known | None:
         """The user's job of this name that has ended; of several the first one, which was let run."""
         ended = (job for job in self._ended(name) if not was_refused(job.state, job.nodes))
-        return next((job.job_id for job in ended if job.owner == user), None)
+        return next((Known(job.job_id, job.digest) for job in ended if job.owner == user), None)
 
     def _send(self, batch: BatchScript, owner: Owner) -> str:
         try:
@@ -104,12 +136,19 @@ class SubmissionBySlurmrestd:
             expiry = _expiry(owner.token)
             if isinstance(fault, ZeroBytes) and not expiry:
                 self._names.cut_off(owner.user, batch.name)
-            raise NotAuthenticated(fault.message + expiry) from None
+            raise BearerRefused(fault.message + expiry) from None
         except (DownstreamError, NoSuchPath):  # nothing was accepted
             raise
         except BaseException:
             self._names.cut_off(owner.user, batch.name)
             raise
+
+
+def _same(earlier: Known, batch: BatchScript) -> Sent:
+    """The job that has the name. Raises NameTaken when it is another one."""
+    if earlier.digest and batch.digest and earlier.digest != batch.digest:
+        raise NameTaken.by_other_content(earlier.job_id)
+    return Sent(earlier.job_id, is_new=False)
 
 
 def _expiry(token: str) -> str:

@@ -10,6 +10,7 @@ from pipeline.errors import Nonsense
 from pipeline.job import JobStatus, Phase
 from pipeline.slurm import hostlist, states
 from pipeline.slurm.commands import our_name
+from pipeline.slurm.comments import digest_in
 from pipeline.slurm.reasons import read_reason
 
 _FLAGS = (
@@ -33,6 +34,7 @@ class JobRecord:
     exit_code: int | None = None
     reasons: tuple[str, ...] = ()
     """What is said of why it waits; squeue shows the first that says something."""
+    digest: str = ""
 
     def status(self, prefix: str, now: float) -> JobStatus | None:
         """The job as the use cases know it; None when it is not this portal's."""
@@ -53,6 +55,7 @@ class JobRecord:
             nodes=self.nodes,
             exit_code=self.exit_code,
             reason=read_reason(self.state, *self.reasons),
+            digest=self.digest,
         )
 
 
@@ -91,6 +94,7 @@ def read_state(state: object) -> str:
 def _read(
     job: Mapping[str, Any], *, user: str, state: object, times: Mapping[str, Any], start: str, end: str
 ) -> JobRecord:
+    comment = job.get("comment")  # of accounting an object
     try:
         nodes = str(job.get("nodes") or "")
         word = read_state(state)
@@ -106,6 +110,7 @@ def _read(
             end=_number(times.get(end)),
             exit_code=None if states.was_refused(word, hosts) else code,
             reasons=tuple(str(job.get(key) or "") for key in ("state_description", "state_reason")),
+            digest=digest_in(comment.get("job") if isinstance(comment, Mapping) else comment),
         )
     except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as fault:
         raise _unreadable(job, str(fault)) from None

@@ -18,6 +18,7 @@ from pipeline.errors import (
     NotFound,
     Refused,
     Unavailable,
+    Unreachable,
 )
 from pipeline.slurm import refusals
 from pipeline.transport import HttpReply
@@ -91,7 +92,7 @@ def fault(reply: HttpReply, doing: str, version: str) -> DownstreamError:
         if reply.status in (401, 403):
             return NotAuthenticated(f"{doing}: slurmrestd: {_shown(reply)}")
         if reply.status in GATEWAY:
-            return Unavailable(f"{doing}: HTTP {reply.status}: {_shown(reply)}")
+            return Unreachable(f"{doing}: HTTP {reply.status}: {_shown(reply)}")
         return Nonsense(f"{doing}: {nonsense}")
     return fault_of(errors, doing, version, reply.status)
 
@@ -111,7 +112,9 @@ def _kind(status: int, numbers: set[int], said: str, version: str) -> type[Downs
         return NotAllowed
     if numbers & _NOT_FOUND:
         return NotFound
-    if status in GATEWAY or _EPERM in numbers:
+    if status in GATEWAY:
+        return Unreachable
+    if _EPERM in numbers:
         return Unavailable
     # Whoever has answered with one of these has not done what was asked.
     refused = any(number in _SLURMCTLD or number in _PARSER for number in numbers)

@@ -14,7 +14,7 @@ import requests
 from urllib3 import Timeout
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
-from pipeline.errors import Unavailable
+from pipeline.errors import Unavailable, Unreachable
 from pipeline.transport import HttpReply, Limits
 from pipeline.transport.http.channels import NOT_CONNECTED, ChannelAdapter, OpenChannel
 
@@ -78,7 +78,8 @@ class HttpTransport:
 
         Raises:
             AnswerLost: a request that is not repeatable was cut off.
-            Unavailable: the server cannot be reached, took too long or said too much.
+            Unreachable: the server cannot be reached, or took too long.
+            Unavailable: it said too much, or all connections to it stayed in use.
         """
         deadline = time.monotonic() + limits.seconds
         for pause in (*_PAUSES, None):
@@ -91,7 +92,7 @@ class HttpTransport:
             if pause is None or time.monotonic() + pause >= deadline:
                 break
             time.sleep(pause)
-        raise Unavailable(f"{self._url}: {reason}") from None
+        raise Unreachable(f"{self._url}: {reason}") from None
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -112,7 +113,8 @@ class HttpTransport:
             else:
                 raise AnswerLost(_reason(fault)) from None
             if request.repeatable:
-                raise Unavailable(f"{self._url}: {reason}") from None
+                kind = Unavailable if isinstance(fault, _GivenUp) else Unreachable
+                raise kind(f"{self._url}: {reason}") from None
             raise AnswerLost(reason) from None
 
     @contextmanager

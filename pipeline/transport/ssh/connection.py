@@ -6,78 +6,39 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
 
 import paramiko
+from paramiko.ssh_exception import IncompatiblePeer
 
-from pipeline.errors import SettingsFault, Unavailable
+from pipeline.errors import Unavailable, Unreachable
 from pipeline.transport import Limits
-from pipeline.transport.ssh.keys import RememberedHosts, private_key
+from pipeline.transport.ssh.host import Host
+from pipeline.transport.ssh.host_keys import HostKeys
+from pipeline.transport.ssh.login import Login
 from pipeline.transport.ssh.shell import ConnectionDropped, RemoteShell
 
+_FAIR = 2.0
+"""Seconds without an answer that say that nobody is there."""
 
-@dataclass(frozen=True)
-class Login:
-    """A user of the far side and the private key, as text, that logs in."""
-
-    user: str
-    private_key: str = field(repr=False)
-
-
-def check_keys(logins: Iterable[Login]) -> None:
-    """Raises SettingsFault with one sentence for each private key that cannot be used."""
-    faults = []
-    for login in logins:
-        try:
-            private_key(login.private_key, of=login.user)
-        except Unavailable as fault:
-            faults.append(fault.message)
-    if faults:
-        raise SettingsFault(faults)
-
-
-@dataclass(frozen=True)
-class Host:
-    """The far side, and how it is spoken to. Times are seconds."""
-
-    address: str
-    port: int = 22
-    known_hosts: Path = Path("known_hosts")
-    """Where keys of hosts that are seen for the first time are remembered."""
-    site_known_hosts: Path | None = None
-    connect_timeout: float = 10.0
-    channels: int = 8
-    keepalive: int = 30
-    environment: str = ""
-    """``NAME="value"`` words, quoted for the far side's login shell."""
-
-    def known_hosts_files(self) -> list[Path]:
-        """Every file that host keys are checked against."""
-        return [file for file in (self.known_hosts, self.site_known_hosts) if file]
-
-    def shell_line(self) -> str:
-        """Start a bash with nothing in its environment that the user's start files or sshd put there."""
-        return (
-            'exec env -i HOME="$HOME" USER="$USER" LOGNAME="$USER" SHELL="$SHELL" PATH="$PATH" '
-            f"LANG=C.UTF-8 {self.environment} bash --noprofile --norc"
-        )
+_UNANSWERED = ("Authentication timeout.", "transport shut down or saw EOF")
+"""How paramiko's messages end where a login was not refused."""
 
 
 class Connection:
     """A connection that is open until it is closed or drops."""
 
-    def __init__(self, host: Host, login: Login, hosts: RememberedHosts, patience: float) -> None:
+    def __init__(self, host: Host, login: Login, patience: float) -> None:
         """Connect in ``patience`` seconds where the host's ``connect_timeout`` is longer; then log in.
 
         Logging in may take what connecting has left of that time.
 
         Raises:
-            Unavailable: says what failed: the network, the host key, the login.
+            Unreachable: the host does not answer.
+            Unavailable: says what else failed: the host key, the login.
         """
         self._host = host
-        self._client = _connect(host, login, hosts, min(host.connect_timeout, patience))
+        self._client = _connect(host, login, min(host.connect_timeout, patience))
         self._free_channels = threading.BoundedSemaphore(host.channels)
         self._idle_shells: list[RemoteShell] = []
         self._lock = threading.Lock()
@@ -87,9 +48,13 @@ class Connection:
 
     @property
     def alive(self) -> bool:
-        """Whether the connection was not closed by either side."""
+        """Whether the connection was not closed by either side.
+
+        paramiko's thread for it can stumble over a channel that is just being opened as the far side goes
+        away, and then never says that the connection is not active any more.
+        """
         transport = self._client.get_transport()
-        return transport is not None and transport.is_active()
+        return transport is not None and transport.is_active() and transport.is_alive()
 
     @contextlib.contextmanager
     def shell(self, patience: float) -> Iterator[RemoteShell]:
@@ -146,11 +111,11 @@ class Connection:
             raise ConnectionDropped(str(fault)) from fault
 
 
-def _connect(host: Host, login: Login, hosts: RememberedHosts, seconds: float) -> paramiko.SSHClient:
+def _connect(host: Host, login: Login, seconds: float) -> paramiko.SSHClient:
     place = f"{login.user}@{host.address} port {host.port}"
-    key = private_key(login.private_key, of=login.user)
+    key, host_keys = login.key(host.authority), HostKeys(host)
     client = paramiko.SSHClient()
-    hosts.load_into(client)
+    client.set_missing_host_key_policy(host_keys)
     deadline = time.monotonic() + seconds
     try:
         raw = socket.create_connection((host.address, host.port), timeout=seconds)
@@ -174,23 +139,34 @@ def _connect(host: Host, login: Login, hosts: RememberedHosts, seconds: float) -
             channel_timeout=left,
             allow_agent=False,
             look_for_keys=False,
+            transport_factory=host_keys.transport,
         )
-    except paramiko.BadHostKeyException as fault:
+    except Unavailable:
         client.close()
-        raise Unavailable(
-            f"the host key of {host.address} port {host.port} has changed: it is now "
-            f"{fault.key.fingerprint}. Somebody may be in between; if the change is meant, remove the "
-            f"host's line from {' or '.join(str(file) for file in host.known_hosts_files())}"
-        ) from None
-    except paramiko.AuthenticationException:
+        raise
+    except paramiko.AuthenticationException as fault:
         client.close()
-        raise Unavailable(
-            f"ssh: {place}: the login was refused; is the public key in the user's authorized_keys?"
-        ) from None
+        if str(fault).endswith(_UNANSWERED):
+            raise Unavailable(f"ssh: {place}: no answer to the login: {fault}") from None
+        raise Unavailable(f"ssh: {place}: the login was refused; {_look_at(host, login)}") from None
     except (paramiko.SSHException, OSError, EOFError) as fault:
         client.close()
-        raise Unavailable(f"ssh: {place}: {fault or type(fault).__name__}") from None
+        # Who has little time left for it, or speaks another SSH, cannot tell whether others are answered.
+        is_fair = seconds >= min(_FAIR, host.connect_timeout / 2)
+        kind = Unreachable if is_fair and not isinstance(fault, IncompatiblePeer) else Unavailable
+        told = "SSH did not begin in time" if str(fault) == "No existing session" else fault
+        raise kind(f"ssh: {place}: {told or type(fault).__name__}") from None
     transport = client.get_transport()
     if transport is not None:
         transport.set_keepalive(host.keepalive)
     return client
+
+
+def _look_at(host: Host, login: Login) -> str:
+    """What to look at when a login was refused."""
+    if login.private_key or not host.authority:
+        return "is the public key in the user's authorized_keys?"
+    return (
+        f"does sshd take certificates of {host.authority.fingerprint} (TrustedUserCAKeys), may this user log "
+        "in with one, and are both clocks right? sshd's log has the reason"
+    )

@@ -9,10 +9,12 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.errors import Unavailable
+from pipeline.circuit import Circuit
+from pipeline.errors import Unavailable, Unreachable
 from pipeline.transport import Completed, Limits
-from pipeline.transport.ssh.connection import Connection, Host, Login
-from pipeline.transport.ssh.keys import RememberedHosts
+from pipeline.transport.ssh.connection import Connection
+from pipeline.transport.ssh.host import Host
+from pipeline.transport.ssh.login import Login
 from pipeline.transport.ssh.shell import CommandTimedOut, ConnectionDropped, OutputTooLarge
 from pipeline.turns import OneForAll
 
@@ -32,11 +34,12 @@ class SshTransport:
         self._host = host
         self._max_connections = max_connections
         self._idle_timeout = idle_timeout
-        self._hosts = RememberedHosts(host.known_hosts, host.site_known_hosts)
         self._connections: OrderedDict[Login, Connection] = OrderedDict()
         self._connecting: dict[Login, OneForAll] = {}
         self._lock = threading.Lock()
         self._handshakes = threading.BoundedSemaphore(_HANDSHAKES)
+        self._circuit = Circuit(f"ssh: {host.address} port {host.port}")
+        """For new connections: what is asked over one that is kept says nothing of sshd."""
 
     def run(self, login: Login, line: str, limits: Limits, stdin: bytes = b"") -> Completed:
         """Run a line of bash as a user. The line must be safe to repeat.
@@ -44,7 +47,8 @@ class SshTransport:
         A kept connection may have dropped unnoticed, so a drop is tried once more on a new one.
 
         Raises:
-            Unavailable: the host cannot be reached, the command took too long or printed too much.
+            Unreachable: the host does not answer, or the command took too long.
+            Unavailable: it lets the user not in, drops the connection; the command printed too much.
         """
         place = f"{login.user}@{self._host.address}"
         deadline = time.monotonic() + limits.seconds
@@ -57,7 +61,7 @@ class SshTransport:
         except ConnectionDropped as fault:
             raise Unavailable(f"ssh: {place}: the connection dropped: {fault}") from None
         except CommandTimedOut:
-            raise Unavailable(f"ssh: {place}: no answer within {limits.seconds:g} s") from None
+            raise Unreachable(f"ssh: {place}: no answer within {limits.seconds:g} s") from None
         except OutputTooLarge:
             raise Unavailable(f"ssh: {place}: the answer has more than {limits.output_bytes} bytes") from None
 
@@ -94,18 +98,19 @@ class SshTransport:
                     self._connections.move_to_end(login)
                     kept.users += 1
                     return kept
-            with self._handshake(deadline):
-                connection = Connection(self._host, login, self._hosts, _left(deadline))
+            with self._circuit.call(), self._handshake(place, deadline):
+                connection = Connection(self._host, login, _left(deadline))
             with self._lock:
                 connection.users += 1
                 self._connections[login] = connection
             return connection
 
     @contextmanager
-    def _handshake(self, deadline: float) -> Iterator[None]:
-        """Be one of the few who connect. Raises CommandTimedOut when others do until then."""
-        if not self._handshakes.acquire(timeout=_left(deadline)):
-            raise CommandTimedOut
+    def _handshake(self, place: str, deadline: float) -> Iterator[None]:
+        """Be one of the few who connect. Raises Unavailable when others do until then: nobody was asked."""
+        patience = _left(deadline)
+        if not self._handshakes.acquire(timeout=patience):
+            raise Unavailable(f"ssh: {place}: others were connecting for all of {patience:.1f} s")
         try:
             yield
         finally:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import selectors
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -57,7 +58,7 @@ class RemoteShell:
     def __init__(self, channel: paramiko.Channel, start_line: str, limits: Limits) -> None:
         """Start it. Raises as ``run`` does."""
         self._channel = channel
-        channel.exec_command(start_line)
+        _execute(channel, start_line, limits.seconds)
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ)
         # A login shell's start files may print: what comes before the first mark is nobody's answer.
@@ -76,8 +77,7 @@ class RemoteShell:
     def close(self) -> None:
         """End the remote shell. On a connection that is gone there is nothing to end."""
         self._selector.close()
-        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-            self._channel.close()
+        _close(self._channel)
 
     def _exchange(self, sent: bytes, mark: str, limits: Limits) -> Completed:
         deadline = time.monotonic() + limits.seconds
@@ -122,6 +122,27 @@ class RemoteShell:
             err.take(channel.recv_stderr(_CHUNK))
         if len(out.data) + len(err.data) > limits.output_bytes:
             raise OutputTooLarge
+
+
+def _execute(channel: paramiko.Channel, line: str, seconds: float) -> None:
+    """Have the far side run it, in time: paramiko itself waits until it answers or the channel is closed."""
+    deadline = time.monotonic() + seconds
+    patience = threading.Timer(seconds, _close, [channel])
+    patience.daemon = True
+    patience.start()
+    try:
+        channel.exec_command(line)  # nosec B601 # what starts a shell: our own words and quoted settings
+    except paramiko.SSHException:
+        if time.monotonic() >= deadline:
+            raise CommandTimedOut from None
+        raise
+    finally:
+        patience.cancel()
+
+
+def _close(channel: paramiko.Channel) -> None:
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        channel.close()
 
 
 def _frame(line: str, stdin: bytes, mark: str) -> bytes:

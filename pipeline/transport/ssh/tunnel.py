@@ -9,8 +9,9 @@ import time
 import paramiko
 
 from pipeline.errors import Unavailable
-from pipeline.transport.ssh.connection import Connection, Host, Login
-from pipeline.transport.ssh.keys import RememberedHosts
+from pipeline.transport.ssh.connection import Connection
+from pipeline.transport.ssh.host import Host
+from pipeline.transport.ssh.login import Login
 from pipeline.turns import OneForAll
 
 _log = logging.getLogger(__name__)
@@ -30,7 +31,6 @@ class Tunnel:
         self._host = host
         self._login = login
         self._place = f"{login.user}@{host.address}"
-        self._hosts = RememberedHosts(host.known_hosts, host.site_known_hosts)
         self._connection: Connection | None = None
         self._lock = threading.Lock()
         self._connecting = OneForAll()
@@ -79,7 +79,7 @@ class Tunnel:
                 if self._connection and self._connection.alive:
                     return self._connection
             left = max(0.1, deadline - time.monotonic())
-            connection = Connection(self._host, self._login, self._hosts, left)
+            connection = Connection(self._host, self._login, left)
             with self._lock:
                 self._connection = connection
             return connection

@@ -62,6 +62,9 @@ write_ssh_files() {
   if [ "$VARIANT" != bookworm ]; then
     echo "PerSourcePenalties no" >>"$ROOTFS/etc/ssh/sshd_config.d/cluster.conf"
   fi
+  # Its Match block ends with the file: hence one of its own.
+  install -m 644 "$ETC/sshd-certificates.conf" "$ROOTFS/etc/ssh/sshd_config.d/user-certificates.conf"
+  install -m 644 "$KEYS/user_ca.pub" "$ROOTFS/etc/ssh/"
   rm -f "$ROOTFS"/etc/ssh/ssh_host_*
   install -m 600 "$KEYS/ssh_host_ed25519_key" "$ROOTFS/etc/ssh/"
   install -m 644 "$KEYS/ssh_host_ed25519_key.pub" "$ROOTFS/etc/ssh/"

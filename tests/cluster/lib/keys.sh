@@ -8,6 +8,7 @@ make_keys() {
     [ -e "$KEYS/$name" ] || ssh-keygen -q -t ed25519 -N '' -C "$name@test-cluster" -f "$KEYS/$name"
   done
   [ -e "$KEYS/ssh_host_ed25519_key" ] || ssh-keygen -q -t ed25519 -N '' -C head -f "$KEYS/ssh_host_ed25519_key"
+  [ -e "$KEYS/user_ca" ] || ssh-keygen -q -t ed25519 -N '' -C user-ca -f "$KEYS/user_ca"
   make_secret munge.key 128
   make_secret jwt_hs256.key 32
   [ -s "$KEYS/registry_password" ] || (umask 077; openssl rand -hex 16 >"$KEYS/registry_password")
