@@ -154,7 +154,9 @@ def _connect(host: Host, login: Login, seconds: float) -> paramiko.SSHClient:
         # Who has little time left for it, or speaks another SSH, cannot tell whether others are answered.
         is_fair = seconds >= min(_FAIR, host.connect_timeout / 2)
         kind = Unreachable if is_fair and not isinstance(fault, IncompatiblePeer) else Unavailable
-        told = "SSH did not begin in time" if str(fault) == "No existing session" else fault
+        # paramiko has several messages for a server that does not go on, none of them about time.
+        is_late = type(fault) is paramiko.SSHException and time.monotonic() >= deadline
+        told = "SSH did not begin in time" if is_late else fault
         raise kind(f"ssh: {place}: {told or type(fault).__name__}") from None
     transport = client.get_transport()
     if transport is not None:
