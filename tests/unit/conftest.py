@@ -1,18 +1,22 @@
-"""Fixtures for tests with an SSH server in this process, of the command line, and of pulls."""
+"""Fixtures for tests with an SSH server in this process, of the command line, of slurmrestd, and of pulls."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import paramiko
 import pytest
 
+from pipeline.connectors.slurm.choice import by_slurmrestd
+from pipeline.connectors.slurm.management_by_slurmrestd import ManagementBySlurmrestd
 from pipeline.transport.ssh import Host, Login, SshTransport
 from tests.harness.command_line import CommandLine, behind_ssh, on_this_machine
 from tests.harness.fake_slurm import FakeSlurm
+from tests.harness.fake_slurmrestd import FakeSlurmrestd
 from tests.harness.keys import private_key_text
 from tests.harness.pulling_site import Site
 from tests.harness.ssh_server import SshServer, new_host_key
@@ -21,6 +25,7 @@ KEY = private_key_text()
 LOGIN = Login("kirby", KEY)
 
 Connect = Callable[..., SshTransport]
+Manage = Callable[..., ManagementBySlurmrestd]
 
 
 @pytest.fixture
@@ -50,6 +55,23 @@ def connect(server: SshServer, tmp_path: Path) -> Iterator[Connect]:
     yield make
     for transport in transports:
         transport.close()
+
+
+@pytest.fixture
+def manage(slurmrestd: FakeSlurmrestd, tmp_path: Path) -> Iterator[Manage]:
+    """Makes what manages jobs through the stand-in of slurmrestd; words of ``Settings`` change it."""
+    connectors = []
+
+    def make(**changes: Any) -> ManagementBySlurmrestd:
+        settings = slurmrestd.settings(tmp_path)
+        connectors.append(by_slurmrestd(replace(settings, **({"command_timeout": 5} | changes))))
+        management = connectors[-1].management
+        assert isinstance(management, ManagementBySlurmrestd)
+        return management
+
+    yield make
+    for connector in connectors:
+        connector.close()
 
 
 @pytest.fixture
