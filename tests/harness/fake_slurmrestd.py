@@ -143,6 +143,10 @@ class FakeSlurmrestd:
         """The requests that begin with this, oldest first."""
         return [asked for asked in self.asked if asked.what.startswith(what)]
 
+    def submissions(self) -> int:
+        """How many jobs were sent."""
+        return len(self.calls("POST job/submit"))
+
     @contextmanager
     def slow(self, what: str, times: int = 100) -> Iterator[threading.Event]:
         """Hold these requests back until the event is set, or the block is left."""

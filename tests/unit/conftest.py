@@ -1,4 +1,4 @@
-"""Fixtures for tests with an SSH server in this process, of the command line, of slurmrestd, and of pulls."""
+"""Fixtures for tests with an SSH server in this process, of slurmrestd, of the command line, and of pulls."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from typing import Any
 import paramiko
 import pytest
 
+from pipeline.connectors import Connector
 from pipeline.connectors.slurm.choice import by_slurmrestd
 from pipeline.connectors.slurm.management_by_slurmrestd import ManagementBySlurmrestd
+from pipeline.render import BatchScript, Renderer
+from pipeline.settings import Settings
 from pipeline.transport.ssh import Host, Login, SshTransport
 from tests.harness.command_line import CommandLine, behind_ssh, on_this_machine
 from tests.harness.fake_slurm import FakeSlurm
 from tests.harness.fake_slurmrestd import FakeSlurmrestd
+from tests.harness.jobs import job
 from tests.harness.keys import private_key_text
 from tests.harness.pulling_site import Site
 from tests.harness.ssh_server import SshServer, new_host_key
@@ -25,6 +29,7 @@ KEY = private_key_text()
 LOGIN = Login("kirby", KEY)
 
 Connect = Callable[..., SshTransport]
+OverSlurmrestd = Callable[..., Connector]
 Manage = Callable[..., ManagementBySlurmrestd]
 
 
@@ -58,20 +63,36 @@ def connect(server: SshServer, tmp_path: Path) -> Iterator[Connect]:
 
 
 @pytest.fixture
-def manage(slurmrestd: FakeSlurmrestd, tmp_path: Path) -> Iterator[Manage]:
-    """Makes what manages jobs through the stand-in of slurmrestd; words of ``Settings`` change it."""
-    connectors = []
+def batch() -> BatchScript:
+    """Of one job, with the default settings."""
+    return Renderer(Settings()).batch_script(job())
 
-    def make(**changes: Any) -> ManagementBySlurmrestd:
+
+@pytest.fixture
+def over_slurmrestd(slurmrestd: FakeSlurmrestd, tmp_path: Path) -> Iterator[OverSlurmrestd]:
+    """Makes connectors to the stand-in of slurmrestd, without SSH; words of ``Settings`` change them."""
+    connectors: list[Connector] = []
+
+    def make(**changes: Any) -> Connector:
         settings = slurmrestd.settings(tmp_path)
         connectors.append(by_slurmrestd(replace(settings, **({"command_timeout": 5} | changes))))
-        management = connectors[-1].management
-        assert isinstance(management, ManagementBySlurmrestd)
-        return management
+        return connectors[-1]
 
     yield make
     for connector in connectors:
         connector.close()
+
+
+@pytest.fixture
+def manage(over_slurmrestd: OverSlurmrestd) -> Manage:
+    """Makes the part of such connectors that manages jobs."""
+
+    def make(**changes: Any) -> ManagementBySlurmrestd:
+        management = over_slurmrestd(**changes).management
+        assert isinstance(management, ManagementBySlurmrestd)
+        return management
+
+    return make
 
 
 @pytest.fixture
