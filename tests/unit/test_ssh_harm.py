@@ -13,7 +13,7 @@ from tests.harness.fault_proxy import Fault, Harm, Way, fault_proxy
 from tests.harness.ssh_server import SshServer
 from tests.unit.conftest import LOGIN, Connect
 
-SECONDS = 1.0
+SECONDS = 2.0
 STEPS = 12
 """Chunks each way, which are all of them and some more."""
 
