@@ -23,6 +23,7 @@ from pipeline.native import NativeJobs
 from pipeline.render import BatchScript, Renderer
 from pipeline.settings import Settings
 from tests.harness.fake_slurmrestd import (
+    Answer,
     FakeJob,
     FakeSlurmrestd,
     cut_off_after,
@@ -146,6 +147,50 @@ def test_a_surplus_job_that_cannot_be_ended_is_no_fault_of_who_sends(
     slurmrestd.faults["DELETE job/8"] = [instead(500, {"errors": []})]
     assert over_slurmrestd().submission.submit(batch, KIRBY).job_id == "7"
     assert "job 8 could not be ended" in caplog.text
+
+
+@pytest.mark.parametrize("its_id", ["is nobody's", "is another's"])
+def test_a_job_that_a_killed_slurmctld_has_lost_is_sent_again(
+    over_slurmrestd: OverSlurmrestd, slurmrestd: FakeSlurmrestd, batch: BatchScript, its_id: str
+) -> None:
+    def forget(do: Callable[[], Answer]) -> Answer:
+        answer = do()
+        slurmrestd.jobs.clear()
+        if its_id == "is another's":
+            slurmrestd.add(100, f"jarvice_{OTHER}", user="mario", state="RUNNING")
+        return answer
+
+    slurmrestd.faults["POST job/submit"] = [forget]
+    submission = over_slurmrestd().submission
+    with pytest.raises(InDoubt, match="accepted the job as 100 and does not know it any more"):
+        submission.submit(batch, KIRBY)
+    found = submission.submit(batch, KIRBY).job_id
+    assert slurmrestd.jobs[int(found)].name == batch.slurm_name
+    assert submission.submit(batch, KIRBY).job_id == found
+    assert slurmrestd.submissions() == 2
+    assert slurmrestd.calls("DELETE") == []
+
+
+def test_a_job_that_is_hidden_from_the_service_is_its_owners_word(
+    over_slurmrestd: OverSlurmrestd, slurmrestd: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    slurmrestd.faults["GET jobs/state"] = [instead(200, {"jobs": [], "errors": []})] * 2
+    assert over_slurmrestd().submission.submit(batch, KIRBY).job_id == "100"
+    [asked] = slurmrestd.calls("GET job/100")
+    assert asked.user == "kirby"
+
+
+def test_a_job_that_the_site_gives_a_name_of_its_own_is_sent_once(
+    over_slurmrestd: OverSlurmrestd, slurmrestd: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    def rename(do: Callable[[], Answer]) -> Answer:
+        answer = do()
+        slurmrestd.jobs[100].name = "ours"
+        return answer
+
+    slurmrestd.faults["POST job/submit"] = [rename]
+    submission = over_slurmrestd().submission
+    assert [submission.submit(batch, KIRBY).job_id for _ in range(2)] == ["100"] * 2
 
 
 def test_other_names_and_other_users_are_other_jobs(

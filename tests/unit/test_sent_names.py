@@ -50,10 +50,14 @@ def known(names: SentNames, name: str, owner: str = "kirby") -> str | None:
         return job.job_id if job else None
 
 
+def accepted(names: SentNames, name: str, job: Known, *, is_there: bool = True) -> Known:
+    return names.sent("kirby", name, job, lambda: is_there)
+
+
 def test_a_name_that_was_sent_has_its_id() -> None:
     names = Cluster().names()
     assert known(names, "a") is None
-    names.sent("kirby", "a", Known("7"))
+    accepted(names, "a", Known("7"))
     assert known(names, "a") == "7"
     assert known(names, "b") is None
     assert known(names, "a", "mario") is None
@@ -157,7 +161,7 @@ def test_a_job_that_nobody_else_has_sent_is_the_first(seen: list[JobStatus]) -> 
     names = cluster.names()
     assert known(names, "a") is None
     cluster.live = seen
-    assert names.sent("kirby", "a", Known("7", "digest")) == Known("7", "digest")
+    assert accepted(names, "a", Known("7", "digest")) == Known("7", "digest")
     assert names.surplus() == set()
 
 
@@ -166,10 +170,30 @@ def test_a_job_that_another_downstream_has_sent_before_is_the_first_and_ours_is_
     names = cluster.names()
     assert known(names, "a") is None
     cluster.live = [live("a", "8"), replace(live("a", "7"), digest="theirs")]
-    assert names.sent("kirby", "a", Known("8", "ours")) == Known("7", "theirs")
+    assert accepted(names, "a", Known("8", "ours")) == Known("7", "theirs")
     assert names.surplus() == {"8"}
     assert names.surplus() == set()
     assert known(names, "a") == "7"
+
+
+def test_a_job_that_slurm_has_lost_leaves_its_name_free() -> None:
+    """A killed slurmctld forgets what it has not written down."""
+    names = Cluster().names()
+    assert known(names, "a") is None
+    with pytest.raises(InDoubt, match="accepted the job as 7 and does not know it any more"):
+        accepted(names, "a", Known("7"), is_there=False)
+    assert known(names, "a") is None
+    assert accepted(names, "a", Known("7")) == Known("7")
+
+
+def test_a_job_that_is_not_seen_any_more_is_not_ended_by_its_id() -> None:
+    """The id may be another user's job by now."""
+    cluster = Cluster()
+    names = cluster.names()
+    assert known(names, "a") is None
+    cluster.live = [live("a", "9"), live("b", "7", "mario")]
+    assert accepted(names, "a", Known("7"), is_there=False) == Known("9")
+    assert names.surplus() == set()
 
 
 def test_a_job_that_another_downstream_has_sent_after_ours_is_ended_by_it_or_by_us() -> None:
@@ -194,10 +218,10 @@ def test_while_nobody_can_say_who_was_first_that_is_in_doubt(found: str) -> None
     assert known(names, "a") is None
     cluster.fault = Unavailable("away")
     with pytest.raises(InDoubt, match=r"the job was accepted; .*: away"):
-        names.sent("kirby", "a", Known("8"))
+        accepted(names, "a", Known("8"))
     with pytest.raises(Unavailable, match="away"):
         known(names, "a")
-    cluster.fault, cluster.live = None, [live("a", found)]
+    cluster.fault, cluster.live = None, [live("a", "8"), live("a", found)][-len({"8", found}) :]
     assert known(names, "a") == found
     assert names.surplus() == ({"8"} - {found})
 
@@ -234,7 +258,7 @@ def test_one_at_a_time_has_a_name_and_others_go_on() -> None:
             waits = pool.submit(known, names, "a")
             assert pool.submit(known, names, "b").result(5) is None
             assert not waits.done()
-            names.sent("kirby", "a", Known("7"))
+            accepted(names, "a", Known("7"))
         assert waits.result(5) == "7"
 
 
@@ -250,5 +274,5 @@ def test_only_the_last_ones_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
     names = Cluster().names()
     known(names, "a")
     for number in range(5):
-        names.sent("kirby", str(number), Known(str(number)))
+        accepted(names, str(number), Known(str(number)))
     assert [known(names, str(number)) for number in range(5)] == [None, None, "2", "3", "4"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -74,20 +74,32 @@ class SentNames:
         with self._turns.of((owner, name)):
             yield self._job_of((owner, name))
 
-    def sent(self, owner: str, name: str, job: Known) -> Known:
+    def sent(self, owner: str, name: str, job: Known, is_there: Callable[[], bool]) -> Known:
         """A job of this name was accepted. Gives the first one, which another downstream may have sent.
 
+        ``is_there`` asks as the owner whether Slurm has the job: others it may be hidden from.
+
         Raises:
-            InDoubt: which one it is cannot be known now.
+            InDoubt: which one it is cannot be known now; or Slurm has lost it, and the name is free.
         """
+        key = (owner, name)
         with self._lock:
-            self._accepted[owner, name] = job
+            self._accepted[key] = job
         try:
-            return self._first((owner, name))
+            found = self._look(key)
+            is_lost = not found and not is_there()
         except DownstreamError as fault:
             raise InDoubt(
                 f"the job was accepted; whether another downstream has sent it is not known: {fault.message}"
             ) from None
+        if is_lost:
+            with self._lock:
+                del self._accepted[key]
+            raise InDoubt(
+                f"slurmctld accepted the job as {job.job_id} and does not know it any more, as when it is "
+                "killed; it can be sent again"
+            )
+        return self._first(key, found)
 
     def surplus(self) -> set[str]:
         """Ids of jobs to be ended: another of their name was before them. Each is given once."""
@@ -108,40 +120,39 @@ class SentNames:
         if known:
             return known
         if accepted:
-            return self._first(key)
+            return self._first(key, self._look(key))
         if waits_for_slurmrestd:
             self._answers()
         looked = self._clock()
         found = self._look(key)
         if not found:
             self._check_settled(key, looked)
-        return found
+            return None
+        return found[0]
 
-    def _first(self, key: _Key) -> Known:
+    def _first(self, key: _Key, found: Sequence[Known]) -> Known:
         """The first job of a name of which one was accepted."""
-        found = self._look(key)
         with self._lock:
             job = self._accepted.pop(key)
-            first = found or job  # Slurm may hide it from who looks
+            first = found[0] if found else job  # Slurm may hide it from who looks
             if first.job_id == job.job_id:
                 first = job  # of which the digest is known
-            else:
+            elif any(other.job_id == job.job_id for other in found):  # else its id may be another's by now
                 self._surplus.add(job.job_id)
             self._remember(key, first)
             return first
 
-    def _look(self, key: _Key) -> Known | None:
-        """The first job that Slurm knows of a name. Those after it that wait or run are to be ended."""
+    def _look(self, key: _Key) -> list[Known]:
+        """The jobs that Slurm knows of a name, the first one first. Others that live are to be ended."""
         jobs = [job for job in self._jobs_of(*key) if not was_refused(job.state, job.nodes)]
-        if not jobs:
-            return None
         jobs = sorted(jobs, key=lambda job: int(job.job_id))
         live = [job.job_id for job in jobs if job.phase is not Phase.ENDED]
-        first = Known(jobs[0].job_id, jobs[0].digest)
-        with self._lock:
-            self._surplus.update(live[1:])
-            self._remember(key, first)
-        return first
+        found = [Known(job.job_id, job.digest) for job in jobs]
+        if found:
+            with self._lock:
+                self._surplus.update(live[1:])
+                self._remember(key, found[0])
+        return found
 
     def _check_settled(self, key: _Key, looked: float) -> None:
         """Slurm had no job of the name at this moment. Raises InDoubt while there may still come one."""

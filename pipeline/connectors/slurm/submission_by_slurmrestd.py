@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from pipeline.connectors.slurm.homes import Homes
 from pipeline.connectors.slurm.sent_names import Known, SentNames
@@ -16,13 +17,14 @@ from pipeline.errors import (
     NameTaken,
     NotAllowed,
     NotAuthenticated,
+    NotFound,
     Unavailable,
 )
 from pipeline.identity import NEVER, TOKEN_VARIABLE, Bearer, Owner, expired_since, owner_by_token, unverified
 from pipeline.job import JobStatus, Sent
 from pipeline.render import BatchScript, PayloadRenderer
 from pipeline.slurm.rest.refusals import NoSuchPath, ZeroBytes
-from pipeline.slurm.rest.requests import SubmitJob
+from pipeline.slurm.rest.requests import GetJob, SubmitJob
 from pipeline.slurm.states import was_refused
 from pipeline.slurm.submission import Unsettled
 from pipeline.transport.http import AnswerLost
@@ -87,7 +89,8 @@ class SubmissionBySlurmrestd:
             sent = None
             if not first:
                 sent = Known(self._send(batch, owner), batch.digest)
-                first = self._names.sent(owner.user, batch.name, sent)
+                is_there = partial(self._is_there, sent.job_id, batch, owner)
+                first = self._names.sent(owner.user, batch.name, sent, is_there)
         self._end_surplus()
         return Sent(first.job_id) if first is sent else _same(first, batch)
 
@@ -113,6 +116,19 @@ class SubmissionBySlurmrestd:
         """The user's job of this name that has ended; of several the first one, which was let run."""
         ended = (job for job in self._ended(name) if not was_refused(job.state, job.nodes))
         return next((Known(job.job_id, job.digest) for job in ended if job.owner == user), None)
+
+    def _is_there(self, job_id: str, batch: BatchScript, owner: Owner) -> bool:
+        """Whether slurmctld has the job that it accepted; a killed one may give its id to another.
+
+        A name that is no portal's says nothing: a site may have its own for the job.
+        """
+        try:
+            job = self._api.ask(GetJob(job_id, batch.slurm_name.removesuffix(batch.name)), owner)
+        except NotFound:
+            return False
+        except NoSuchPath:
+            raise Unavailable("slurmrestd has changed its versions") from None
+        return job is None or job.slurm_name == batch.slurm_name
 
     def _send(self, batch: BatchScript, owner: Owner) -> str:
         try:
