@@ -45,13 +45,13 @@ def live(name: str, job_id: str, owner: str = "kirby") -> JobStatus:
     return JobStatus(name, job_id, owner, "PENDING", Phase.QUEUED)
 
 
-def known(names: SentNames, name: str, owner: str = "kirby") -> str | None:
-    with names.turn(owner, name) as job:
+def known(names: SentNames, name: str, owner: str = "kirby", *, is_there: bool = True) -> str | None:
+    with names.turn(owner, name, lambda job_id: is_there) as job:
         return job.job_id if job else None
 
 
 def accepted(names: SentNames, name: str, job: Known, *, is_there: bool = True) -> Known:
-    return names.sent("kirby", name, job, lambda: is_there)
+    return names.sent("kirby", name, job, lambda job_id: is_there)
 
 
 def test_a_name_that_was_sent_has_its_id() -> None:
@@ -186,6 +186,22 @@ def test_a_job_that_slurm_has_lost_leaves_its_name_free() -> None:
     assert accepted(names, "a", Known("7")) == Known("7")
 
 
+@pytest.mark.parametrize(("later", "found"), [(30, None), (600, "7")])
+def test_a_job_that_was_lost_before_slurm_could_be_asked_leaves_its_name_free(
+    later: float, found: str | None
+) -> None:
+    """After a while it is one that has run and is forgotten, as all are."""
+    cluster, clock = Cluster(), Clock()
+    names = cluster.names(clock)
+    assert known(names, "a") is None
+    cluster.fault = Unavailable("away")
+    with pytest.raises(InDoubt):
+        accepted(names, "a", Known("7"))
+    cluster.fault = None
+    clock.now += later
+    assert known(names, "a", is_there=False) == found
+
+
 def test_a_job_that_is_not_seen_any_more_is_not_ended_by_its_id() -> None:
     """The id may be another user's job by now."""
     cluster = Cluster()
@@ -254,7 +270,7 @@ def test_one_at_a_time_has_a_name_and_others_go_on() -> None:
     names = Cluster().names()
     known(names, "b")
     with ThreadPoolExecutor(2) as pool:
-        with names.turn("kirby", "a"):
+        with names.turn("kirby", "a", lambda job_id: True):
             waits = pool.submit(known, names, "a")
             assert pool.submit(known, names, "b").result(5) is None
             assert not waits.done()
@@ -264,7 +280,7 @@ def test_one_at_a_time_has_a_name_and_others_go_on() -> None:
 
 def test_a_turn_that_fails_is_given_up() -> None:
     names = Cluster().names()
-    with pytest.raises(Unavailable), names.turn("kirby", "a"):
+    with pytest.raises(Unavailable), names.turn("kirby", "a", lambda job_id: True):
         raise Unavailable("no")
     assert known(names, "a") is None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -22,8 +22,15 @@ They count from when slurmrestd answers again: what it was sent may wait in fron
 _MOST = 100_000
 """Names that are remembered."""
 
+_YOUNG = 60.0
+"""Seconds in which slurmctld does not forget a job that it has accepted, unless it is killed. It keeps one
+that has ended for MinJobAge, 300 s where the site says nothing else."""
+
 _Key = tuple[str, str]
 """The owner and the name."""
+
+IsThere = Callable[[str], bool]
+"""Asks, as the owner, whether Slurm has the job with this id: it may be hidden from others."""
 
 
 class Known(NamedTuple):
@@ -32,6 +39,11 @@ class Known(NamedTuple):
     job_id: str
     digest: str = ""
     """As ``Job.digest``; empty: nobody has said it."""
+
+
+class _Accepted(NamedTuple):
+    job: Known
+    since: float
 
 
 class SentNames:
@@ -55,7 +67,7 @@ class SentNames:
         self._answers = answers
         self._clock = clock
         self._ids: OrderedDict[_Key, Known] = OrderedDict()
-        self._accepted: dict[_Key, Known] = {}
+        self._accepted: dict[_Key, _Accepted] = {}
         """Jobs of which it is not known yet whether they are the first of their names."""
         self._surplus: set[str] = set()
         """Ids of jobs that wait or run, though there was another of their name before."""
@@ -65,41 +77,36 @@ class SentNames:
         self._lock = threading.Lock()
 
     @contextmanager
-    def turn(self, owner: str, name: str) -> Iterator[Known | None]:
+    def turn(self, owner: str, name: str, is_there: IsThere) -> Iterator[Known | None]:
         """Have this name for oneself; gives its job when there is one already.
 
         Raises:
             InDoubt: a request with this name was cut off, and what became of it is not known yet.
         """
         with self._turns.of((owner, name)):
-            yield self._job_of((owner, name))
+            yield self._job_of((owner, name), is_there)
 
-    def sent(self, owner: str, name: str, job: Known, is_there: Callable[[], bool]) -> Known:
+    def sent(self, owner: str, name: str, job: Known, is_there: IsThere) -> Known:
         """A job of this name was accepted. Gives the first one, which another downstream may have sent.
-
-        ``is_there`` asks as the owner whether Slurm has the job: others it may be hidden from.
 
         Raises:
             InDoubt: which one it is cannot be known now; or Slurm has lost it, and the name is free.
         """
         key = (owner, name)
         with self._lock:
-            self._accepted[key] = job
+            self._accepted[key] = _Accepted(job, self._clock())
         try:
-            found = self._look(key)
-            is_lost = not found and not is_there()
+            first = self._first(key, is_there)
         except DownstreamError as fault:
             raise InDoubt(
                 f"the job was accepted; whether another downstream has sent it is not known: {fault.message}"
             ) from None
-        if is_lost:
-            with self._lock:
-                del self._accepted[key]
+        if not first:
             raise InDoubt(
                 f"slurmctld accepted the job as {job.job_id} and does not know it any more, as when it is "
                 "killed; it can be sent again"
             )
-        return self._first(key, found)
+        return first
 
     def surplus(self) -> set[str]:
         """Ids of jobs to be ended: another of their name was before them. Each is given once."""
@@ -113,14 +120,14 @@ class SentNames:
             self._cut_off[owner, name] = None
             _shorten(self._cut_off)
 
-    def _job_of(self, key: _Key) -> Known | None:
+    def _job_of(self, key: _Key, is_there: IsThere) -> Known | None:
         with self._lock:
             known, accepted = self._ids.get(key), key in self._accepted
             waits_for_slurmrestd = key in self._cut_off and self._cut_off[key] is None
         if known:
             return known
         if accepted:
-            return self._first(key, self._look(key))
+            return self._first(key, is_there)
         if waits_for_slurmrestd:
             self._answers()
         looked = self._clock()
@@ -130,11 +137,16 @@ class SentNames:
             return None
         return found[0]
 
-    def _first(self, key: _Key, found: Sequence[Known]) -> Known:
-        """The first job of a name of which one was accepted."""
+    def _first(self, key: _Key, is_there: IsThere) -> Known | None:
+        """The first job of a name of which one was accepted; None: Slurm has lost it."""
+        found = self._look(key)
+        job, since = self._accepted[key]
+        is_lost = not found and self._clock() - since < _YOUNG and not is_there(job.job_id)
         with self._lock:
-            job = self._accepted.pop(key)
-            first = found[0] if found else job  # Slurm may hide it from who looks
+            del self._accepted[key]
+            if is_lost:
+                return None
+            first = found[0] if found else job
             if first.job_id == job.job_id:
                 first = job  # of which the digest is known
             elif any(other.job_id == job.job_id for other in found):  # else its id may be another's by now

@@ -84,12 +84,12 @@ class SubmissionBySlurmrestd:
 
     def submit(self, batch: BatchScript, owner: Owner) -> Sent:
         """``POST job/submit`` with the owner's token; see ``SentNames`` for why it happens once."""
-        with self._names.turn(owner.user, batch.name) as earlier:
+        is_there = partial(self._is_there, batch, owner)
+        with self._names.turn(owner.user, batch.name, is_there) as earlier:
             first = earlier or self._ended_before(owner.user, batch.name)
             sent = None
             if not first:
                 sent = Known(self._send(batch, owner), batch.digest)
-                is_there = partial(self._is_there, sent.job_id, batch, owner)
                 first = self._names.sent(owner.user, batch.name, sent, is_there)
         self._end_surplus()
         return Sent(first.job_id) if first is sent else _same(first, batch)
@@ -117,7 +117,7 @@ class SubmissionBySlurmrestd:
         ended = (job for job in self._ended(name) if not was_refused(job.state, job.nodes))
         return next((Known(job.job_id, job.digest) for job in ended if job.owner == user), None)
 
-    def _is_there(self, job_id: str, batch: BatchScript, owner: Owner) -> bool:
+    def _is_there(self, batch: BatchScript, owner: Owner, job_id: str) -> bool:
         """Whether slurmctld has the job that it accepted; a killed one may give its id to another.
 
         A name that is no portal's says nothing: a site may have its own for the job.
