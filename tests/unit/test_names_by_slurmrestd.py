@@ -149,15 +149,22 @@ def test_a_surplus_job_that_cannot_be_ended_is_no_fault_of_who_sends(
     assert "job 8 could not be ended" in caplog.text
 
 
-@pytest.mark.parametrize("its_id", ["is nobody's", "is another's"])
+@pytest.mark.parametrize(
+    "another", [None, ("train", "mario"), (f"jarvice_{NAME}", "mario"), (f"jarvice_{OTHER}", "kirby")]
+)
 def test_a_job_that_a_killed_slurmctld_has_lost_is_sent_again(
-    over_slurmrestd: OverSlurmrestd, slurmrestd: FakeSlurmrestd, batch: BatchScript, its_id: str
+    over_slurmrestd: OverSlurmrestd,
+    slurmrestd: FakeSlurmrestd,
+    batch: BatchScript,
+    another: tuple[str, str] | None,
 ) -> None:
+    """Its id may be another's by then."""
+
     def forget(do: Callable[[], Answer]) -> Answer:
         answer = do()
         slurmrestd.jobs.clear()
-        if its_id == "is another's":
-            slurmrestd.add(100, f"jarvice_{OTHER}", user="mario", state="RUNNING")
+        if another:
+            slurmrestd.add(100, *another)
         return answer
 
     slurmrestd.faults["POST job/submit"] = [forget]

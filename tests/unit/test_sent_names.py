@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from pipeline.connectors.slurm import sent_names
-from pipeline.connectors.slurm.sent_names import SETTLED_AFTER, Known, SentNames
-from pipeline.errors import InDoubt, Unavailable
+from pipeline.connectors.slurm.sent_names import SETTLED_AFTER, IsThere, Known, SentNames
+from pipeline.errors import InDoubt, NotAuthenticated, NotFound, Unavailable
 from pipeline.job import JobStatus, Phase
 from tests.harness.fake_connector import Clock
 
@@ -45,13 +45,29 @@ def live(name: str, job_id: str, owner: str = "kirby") -> JobStatus:
     return JobStatus(name, job_id, owner, "PENDING", Phase.QUEUED)
 
 
-def known(names: SentNames, name: str, owner: str = "kirby", *, is_there: bool = True) -> str | None:
-    with names.turn(owner, name, lambda job_id: is_there) as job:
+def there(job_id: str) -> bool:
+    return True
+
+
+def another(job_id: str) -> bool:
+    return False
+
+
+def gone(job_id: str) -> bool:
+    raise NotFound("there is no such job")
+
+
+def refused(job_id: str) -> bool:
+    raise NotAuthenticated("the token has expired")
+
+
+def known(names: SentNames, name: str, owner: str = "kirby", *, is_there: IsThere = there) -> str | None:
+    with names.turn(owner, name, is_there) as job:
         return job.job_id if job else None
 
 
-def accepted(names: SentNames, name: str, job: Known, *, is_there: bool = True) -> Known:
-    return names.sent("kirby", name, job, lambda job_id: is_there)
+def accepted(names: SentNames, name: str, job: Known, *, is_there: IsThere = there) -> Known:
+    return names.sent("kirby", name, job, is_there)
 
 
 def test_a_name_that_was_sent_has_its_id() -> None:
@@ -176,21 +192,25 @@ def test_a_job_that_another_downstream_has_sent_before_is_the_first_and_ours_is_
     assert known(names, "a") == "7"
 
 
-def test_a_job_that_slurm_has_lost_leaves_its_name_free() -> None:
+@pytest.mark.parametrize("is_there", [gone, another])
+def test_a_job_that_slurm_has_lost_leaves_its_name_free(is_there: IsThere) -> None:
     """A killed slurmctld forgets what it has not written down."""
     names = Cluster().names()
     assert known(names, "a") is None
     with pytest.raises(InDoubt, match="accepted the job as 7 and does not know it any more"):
-        accepted(names, "a", Known("7"), is_there=False)
+        accepted(names, "a", Known("7"), is_there=is_there)
     assert known(names, "a") is None
     assert accepted(names, "a", Known("7")) == Known("7")
 
 
-@pytest.mark.parametrize(("later", "found"), [(30, None), (600, "7")])
-def test_a_job_that_was_lost_before_slurm_could_be_asked_leaves_its_name_free(
-    later: float, found: str | None
+@pytest.mark.parametrize(
+    ("is_there", "later", "found"),
+    [(gone, 30, None), (gone, 600, "7"), (another, 600, None), (refused, 600, "7"), (there, 30, "7")],
+)
+def test_a_job_of_which_slurm_could_not_be_asked_at_first_is_asked_for_later(
+    is_there: IsThere, later: float, found: str | None
 ) -> None:
-    """After a while it is one that has run and is forgotten, as all are."""
+    """After a while one that is gone has run, and is forgotten as all are."""
     cluster, clock = Cluster(), Clock()
     names = cluster.names(clock)
     assert known(names, "a") is None
@@ -198,8 +218,10 @@ def test_a_job_that_was_lost_before_slurm_could_be_asked_leaves_its_name_free(
     with pytest.raises(InDoubt):
         accepted(names, "a", Known("7"))
     cluster.fault = None
+    with pytest.raises(InDoubt, match="still has the job is not known: the token has expired"):
+        known(names, "a", is_there=refused)
     clock.now += later
-    assert known(names, "a", is_there=False) == found
+    assert known(names, "a", is_there=is_there) == found
 
 
 def test_a_job_that_is_not_seen_any_more_is_not_ended_by_its_id() -> None:
@@ -208,7 +230,7 @@ def test_a_job_that_is_not_seen_any_more_is_not_ended_by_its_id() -> None:
     names = cluster.names()
     assert known(names, "a") is None
     cluster.live = [live("a", "9"), live("b", "7", "mario")]
-    assert accepted(names, "a", Known("7"), is_there=False) == Known("9")
+    assert accepted(names, "a", Known("7"), is_there=another) == Known("9")
     assert names.surplus() == set()
 
 
@@ -270,7 +292,7 @@ def test_one_at_a_time_has_a_name_and_others_go_on() -> None:
     names = Cluster().names()
     known(names, "b")
     with ThreadPoolExecutor(2) as pool:
-        with names.turn("kirby", "a", lambda job_id: True):
+        with names.turn("kirby", "a", there):
             waits = pool.submit(known, names, "a")
             assert pool.submit(known, names, "b").result(5) is None
             assert not waits.done()
@@ -280,7 +302,7 @@ def test_one_at_a_time_has_a_name_and_others_go_on() -> None:
 
 def test_a_turn_that_fails_is_given_up() -> None:
     names = Cluster().names()
-    with pytest.raises(Unavailable), names.turn("kirby", "a", lambda job_id: True):
+    with pytest.raises(Unavailable), names.turn("kirby", "a", there):
         raise Unavailable("no")
     assert known(names, "a") is None
 

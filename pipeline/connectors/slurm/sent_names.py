@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -9,10 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from pipeline.errors import DownstreamError, InDoubt
+from pipeline.errors import DownstreamError, InDoubt, NotFound
 from pipeline.job import JobStatus, Phase
 from pipeline.slurm.states import was_refused
 from pipeline.turns import Turns
+
+_log = logging.getLogger(__name__)
 
 SETTLED_AFTER = 20
 """Seconds after which a request that was cut off is taken to have come to nothing, if Slurm has no job
@@ -23,14 +26,17 @@ _MOST = 100_000
 """Names that are remembered."""
 
 _YOUNG = 60.0
-"""Seconds in which slurmctld does not forget a job that it has accepted, unless it is killed. It keeps one
-that has ended for MinJobAge, 300 s where the site says nothing else."""
+"""Seconds in which slurmctld does not forget a job that it has accepted, unless it is killed: it keeps one
+that has ended for MinJobAge, which docs/site-setup.md wants to be no less."""
 
 _Key = tuple[str, str]
 """The owner and the name."""
 
 IsThere = Callable[[str], bool]
-"""Asks, as the owner, whether Slurm has the job with this id: it may be hidden from others."""
+"""Asks, as the owner, from whom it is not hidden, whether the job with this id is the one that was accepted.
+
+Raises NotFound when there is none.
+"""
 
 
 class Known(NamedTuple):
@@ -140,12 +146,14 @@ class SentNames:
     def _first(self, key: _Key, is_there: IsThere) -> Known | None:
         """The first job of a name of which one was accepted; None: Slurm has lost it."""
         found = self._look(key)
-        job, since = self._accepted[key]
-        is_lost = not found and self._clock() - since < _YOUNG and not is_there(job.job_id)
+        accepted = self._accepted[key]
+        is_lost = not found and self._is_lost(accepted, is_there)
         with self._lock:
             del self._accepted[key]
             if is_lost:
+                _log.warning("slurmctld has lost job %s, %s, that it accepted", accepted.job.job_id, key[1])
                 return None
+            job = accepted.job
             first = found[0] if found else job
             if first.job_id == job.job_id:
                 first = job  # of which the digest is known
@@ -153,6 +161,18 @@ class SentNames:
                 self._surplus.add(job.job_id)
             self._remember(key, first)
             return first
+
+    def _is_lost(self, accepted: _Accepted, is_there: IsThere) -> bool:
+        """Whether Slurm, which shows no job of the name, has lost it. Raises InDoubt."""
+        is_young = self._clock() - accepted.since < _YOUNG
+        try:
+            return not is_there(accepted.job.job_id)
+        except NotFound:
+            return is_young  # else it has run, and is forgotten
+        except DownstreamError as fault:
+            if is_young:
+                raise InDoubt(f"whether slurmctld still has the job is not known: {fault.message}") from None
+            return False
 
     def _look(self, key: _Key) -> list[Known]:
         """The jobs that Slurm knows of a name, the first one first. Others that live are to be ended."""

@@ -17,12 +17,12 @@ from pipeline.errors import (
     NameTaken,
     NotAllowed,
     NotAuthenticated,
-    NotFound,
     Unavailable,
 )
 from pipeline.identity import NEVER, TOKEN_VARIABLE, Bearer, Owner, expired_since, owner_by_token, unverified
 from pipeline.job import JobStatus, Sent
 from pipeline.render import BatchScript, PayloadRenderer
+from pipeline.slurm.commands import our_name
 from pipeline.slurm.rest.refusals import NoSuchPath, ZeroBytes
 from pipeline.slurm.rest.requests import GetJob, SubmitJob
 from pipeline.slurm.states import was_refused
@@ -118,17 +118,15 @@ class SubmissionBySlurmrestd:
         return next((Known(job.job_id, job.digest) for job in ended if job.owner == user), None)
 
     def _is_there(self, batch: BatchScript, owner: Owner, job_id: str) -> bool:
-        """Whether slurmctld has the job that it accepted; a killed one may give its id to another.
-
-        A name that is no portal's says nothing: a site may have its own for the job.
-        """
+        """Whether this id is still the job's: a killed slurmctld may give it to another. Raises NotFound."""
         try:
-            job = self._api.ask(GetJob(job_id, batch.slurm_name.removesuffix(batch.name)), owner)
-        except NotFound:
-            return False
+            job = self._api.ask(GetJob(job_id), owner)
         except NoSuchPath:
             raise Unavailable("slurmrestd has changed its versions") from None
-        return job is None or job.slurm_name == batch.slurm_name
+        if job is None or job.user != owner.user:
+            return False
+        name = our_name(job.slurm_name, batch.slurm_name.removesuffix(batch.name))
+        return name in (batch.name, None)  # None: the site has given it a name of its own
 
     def _send(self, batch: BatchScript, owner: Owner) -> str:
         try:

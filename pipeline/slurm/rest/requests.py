@@ -138,7 +138,8 @@ class _OneJob(_WithoutBody):
 class GetJob(_OneJob):
     """One job that slurmctld knows, and whose name has the prefix."""
 
-    prefix: str
+    prefix: str = ""
+    """Empty: whatever its name is."""
 
     def parse(self, reply: HttpReply, version: str) -> JobRecord | None:
         """The job; None when it is another's, of which nothing but the name is read.
@@ -147,7 +148,9 @@ class GetJob(_OneJob):
             NotFound: slurmctld does not know it, does not know it any more, or hides it.
         """
         job = _one_job(reply, self.job_id, version)
-        return None if our_name(str(job.get("name")), self.prefix) is None else read_job(job)
+        if self.prefix and our_name(str(job.get("name")), self.prefix) is None:
+            return None
+        return read_job(job)
 
 
 class ShowJob(_OneJob):
