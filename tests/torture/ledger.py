@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -86,10 +86,13 @@ class Ledger:
                     found[short][job_id] = InSlurm(job_id, state.split()[0], nodes)
         return {name: list(jobs.values()) for name, jobs in found.items()}
 
-    def until_over(self, stay: Mapping[str, str]) -> dict[str, list[InSlurm]]:
+    def until_over(
+        self, stay: Mapping[str, str], meanwhile: Callable[[], None] = lambda: None
+    ) -> dict[str, list[InSlurm]]:
         """Every job of each name but of those that stay, once Slurm has no more to do for any of them."""
 
         def over() -> dict[str, list[InSlurm]] | None:
+            meanwhile()
             jobs = {name: jobs for name, jobs in self.in_slurm().items() if name not in stay}
             return jobs if all(job.is_over for of_name in jobs.values() for job in of_name) else None
 

@@ -135,7 +135,9 @@ def survive(interface: Interface, outage: Outage, folder: Path, *, away: float) 
             result.settled = max(0.0, max(taken) - back)
             for args in stream.forms:  # all names are asked for again
                 upstream.until_taken(args)
-        in_slurm = ledger.until_over({**queued, **running})
+        in_slurm = ledger.until_over(
+            {**queued, **running}, lambda: _free_what_it_held(cluster) if outage == _KILLED else None
+        )
         names = [args["name"] for args in stream.forms]
         young = [name for name in names if began - UNSAVED < stream.taken.get(name, 0) < began + 1]
         forgotten, repeated = _slurms_own(outage, young, ledger, in_slurm)
@@ -212,6 +214,21 @@ def _outage(cluster: Cluster, outage: Outage) -> Iterator[None]:
 def _all_well(asked: Service, stream: _Stream) -> bool:
     """Whether all questions are answered, and a name that was sent a moment ago has its id."""
     return well(asked) and bool(stream.forms) and stream.forms[-1]["name"] in stream.taken
+
+
+def _free_what_it_held(cluster: Cluster) -> None:
+    """What an administrator does after slurmctld was killed: it has given ids a second time.
+
+    A node that still has the first job of an id launches no second one: the job is held, the node drained.
+    """
+    queue = cluster.run("squeue", "--noheader", "--all", "--states=PENDING", "--format=%A|%r")
+    held = [line.split("|")[0] for line in queue.splitlines() if line.endswith("launch failed requeued held")]
+    nodes = cluster.run("sinfo", "--noheader", "--Node", "--format=%N|%E").splitlines()
+    drained = sorted({line.split("|")[0] for line in nodes if line.endswith("Duplicate jobid")})
+    if drained:
+        cluster.run("scontrol", "update", f"NodeName={','.join(drained)}", "State=RESUME")
+    if held:
+        cluster.run("scontrol", "release", *held)
 
 
 def _slurms_own(

@@ -22,6 +22,7 @@ from pipeline.job import Sent
 from pipeline.native import NativeJobs
 from pipeline.render import BatchScript, Renderer
 from pipeline.settings import Settings
+from pipeline.slurm.comments import comment
 from tests.harness.fake_slurmrestd import (
     Answer,
     FakeJob,
@@ -150,13 +151,19 @@ def test_a_surplus_job_that_cannot_be_ended_is_no_fault_of_who_sends(
 
 
 @pytest.mark.parametrize(
-    "another", [None, ("train", "mario"), (f"jarvice_{NAME}", "mario"), (f"jarvice_{OTHER}", "kirby")]
+    "another",
+    [
+        None,
+        ("train", "mario", ""),
+        (f"jarvice_{NAME}", "mario", "bb" * 16),
+        (f"jarvice_{OTHER}", "kirby", "bb" * 16),
+    ],
 )
 def test_a_job_that_a_killed_slurmctld_has_lost_is_sent_again(
     over_slurmrestd: OverSlurmrestd,
     slurmrestd: FakeSlurmrestd,
     batch: BatchScript,
-    another: tuple[str, str] | None,
+    another: tuple[str, str, str] | None,
 ) -> None:
     """Its id may be another's by then."""
 
@@ -164,11 +171,12 @@ def test_a_job_that_a_killed_slurmctld_has_lost_is_sent_again(
         answer = do()
         slurmrestd.jobs.clear()
         if another:
-            slurmrestd.add(100, *another)
+            name, user, digest = another
+            slurmrestd.add(100, name, user=user).comment = comment(digest) if digest else ""
         return answer
 
     slurmrestd.faults["POST job/submit"] = [forget]
-    submission = over_slurmrestd().submission
+    submission, batch = over_slurmrestd().submission, digested(batch, "aa" * 16)
     with pytest.raises(InDoubt, match="accepted the job as 100 and does not know it any more"):
         submission.submit(batch, KIRBY)
     found = submission.submit(batch, KIRBY).job_id
@@ -187,17 +195,51 @@ def test_a_job_that_is_hidden_from_the_service_is_its_owners_word(
     assert asked.user == "kirby"
 
 
-def test_a_job_that_the_site_gives_a_name_of_its_own_is_sent_once(
-    over_slurmrestd: OverSlurmrestd, slurmrestd: FakeSlurmrestd, batch: BatchScript
+@pytest.mark.parametrize("change", [{"name": "ours"}, {"user": "Kirby"}, {"comment": "ours"}])
+def test_a_job_that_slurm_or_the_site_calls_otherwise_is_sent_once(
+    over_slurmrestd: OverSlurmrestd, slurmrestd: FakeSlurmrestd, batch: BatchScript, change: dict[str, str]
 ) -> None:
     def rename(do: Callable[[], Answer]) -> Answer:
         answer = do()
-        slurmrestd.jobs[100].name = "ours"
+        for what, value in change.items():
+            setattr(slurmrestd.jobs[100], what, value)
         return answer
 
     slurmrestd.faults["POST job/submit"] = [rename]
-    submission = over_slurmrestd().submission
+    submission, batch = over_slurmrestd().submission, digested(batch, "aa" * 16)
     assert [submission.submit(batch, KIRBY).job_id for _ in range(2)] == ["100"] * 2
+
+
+def test_a_job_that_cannot_be_told_from_another_is_in_doubt_for_a_while(
+    over_slurmrestd: OverSlurmrestd,
+    slurmrestd: FakeSlurmrestd,
+    batch: BatchScript,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def forget(do: Callable[[], Answer]) -> Answer:
+        answer = do()
+        slurmrestd.add(100, "train")
+        return answer
+
+    slurmrestd.faults["POST job/submit"] = [forget]
+    submission = over_slurmrestd().submission
+    for _ in range(2):
+        with pytest.raises(InDoubt, match="still has it is not known: job 100 of kirby has another name"):
+            submission.submit(batch, KIRBY)
+    monkeypatch.setattr(sent_names, "_YOUNG", 0)
+    assert submission.submit(batch, KIRBY).job_id == "100"
+    assert slurmrestd.submissions() == 1
+
+
+def test_a_slurmrestd_that_changes_its_versions_after_it_accepted_is_in_doubt(
+    over_slurmrestd: OverSlurmrestd, slurmrestd: FakeSlurmrestd, batch: BatchScript
+) -> None:
+    slurmrestd.faults["GET jobs/state"] = [instead(200, {"jobs": [], "errors": []})] * 3
+    slurmrestd.faults["GET job/100"] = [instead(404, "Unable find requested URL.")]
+    submission = over_slurmrestd().submission
+    with pytest.raises(InDoubt, match="has changed its versions"):
+        submission.submit(batch, KIRBY)
+    assert submission.submit(batch, KIRBY).job_id == "100"
 
 
 def test_other_names_and_other_users_are_other_jobs(

@@ -87,7 +87,7 @@ class SentNames:
         """Have this name for oneself; gives its job when there is one already.
 
         Raises:
-            InDoubt: a request with this name was cut off, and what became of it is not known yet.
+            InDoubt: what became of an earlier request with this name is not known yet.
         """
         with self._turns.of((owner, name)):
             yield self._job_of((owner, name), is_there)
@@ -103,6 +103,8 @@ class SentNames:
             self._accepted[key] = _Accepted(job, self._clock())
         try:
             first = self._first(key, is_there)
+        except InDoubt:
+            raise
         except DownstreamError as fault:
             raise InDoubt(
                 f"the job was accepted; whether another downstream has sent it is not known: {fault.message}"
@@ -164,18 +166,19 @@ class SentNames:
 
     def _is_lost(self, accepted: _Accepted, is_there: IsThere) -> bool:
         """Whether Slurm, which shows no job of the name, has lost it. Raises InDoubt."""
-        is_young = self._clock() - accepted.since < _YOUNG
         try:
             return not is_there(accepted.job.job_id)
-        except NotFound:
-            return is_young  # else it has run, and is forgotten
         except DownstreamError as fault:
-            if is_young:
-                raise InDoubt(f"whether slurmctld still has the job is not known: {fault.message}") from None
-            return False
+            if self._clock() - accepted.since >= _YOUNG:
+                return False  # it is taken to have run, and to be forgotten
+            if isinstance(fault, NotFound):
+                return True
+            raise InDoubt(
+                f"the job was accepted; whether slurmctld still has it is not known: {fault.message}"
+            ) from None
 
     def _look(self, key: _Key) -> list[Known]:
-        """The jobs that Slurm knows of a name, the first one first. Others that live are to be ended."""
+        """The jobs that Slurm knows of a name, the first one first. Of those that live one is left alone."""
         jobs = [job for job in self._jobs_of(*key) if not was_refused(job.state, job.nodes)]
         jobs = sorted(jobs, key=lambda job: int(job.job_id))
         live = [job.job_id for job in jobs if job.phase is not Phase.ENDED]

@@ -22,7 +22,6 @@ from pipeline.errors import (
 from pipeline.identity import NEVER, TOKEN_VARIABLE, Bearer, Owner, expired_since, owner_by_token, unverified
 from pipeline.job import JobStatus, Sent
 from pipeline.render import BatchScript, PayloadRenderer
-from pipeline.slurm.commands import our_name
 from pipeline.slurm.rest.refusals import NoSuchPath, ZeroBytes
 from pipeline.slurm.rest.requests import GetJob, SubmitJob
 from pipeline.slurm.states import was_refused
@@ -118,15 +117,26 @@ class SubmissionBySlurmrestd:
         return next((Known(job.job_id, job.digest) for job in ended if job.owner == user), None)
 
     def _is_there(self, batch: BatchScript, owner: Owner, job_id: str) -> bool:
-        """Whether this id is still the job's: a killed slurmctld may give it to another. Raises NotFound."""
+        """Whether this id is still the job's: a killed slurmctld may give it to another.
+
+        Slurm may spell the owner otherwise than the token, and a site may give the job another name or
+        comment: it takes more than one of these to say no.
+
+        Raises:
+            NotFound: there is no such job.
+            Unavailable: it cannot be told.
+        """
         try:
             job = self._api.ask(GetJob(job_id), owner)
         except NoSuchPath:
             raise Unavailable("slurmrestd has changed its versions") from None
-        if job is None or job.user != owner.user:
+        if job and job.digest and batch.digest:
+            return job.digest == batch.digest
+        if job and job.slurm_name == batch.slurm_name:
+            return True
+        if job and job.user != owner.user:
             return False
-        name = our_name(job.slurm_name, batch.slurm_name.removesuffix(batch.name))
-        return name in (batch.name, None)  # None: the site has given it a name of its own
+        raise Unavailable(f"job {job_id} of {owner.user} has another name, and no digest")
 
     def _send(self, batch: BatchScript, owner: Owner) -> str:
         try:

@@ -136,13 +136,13 @@ class _OneJob(_WithoutBody):
 
 @dataclass(frozen=True)
 class GetJob(_OneJob):
-    """One job that slurmctld knows, and whose name has the prefix."""
+    """One job that slurmctld knows."""
 
     prefix: str = ""
-    """Empty: whatever its name is."""
+    """Of the names that are of interest; empty: all are."""
 
     def parse(self, reply: HttpReply, version: str) -> JobRecord | None:
-        """The job; None when it is another's, of which nothing but the name is read.
+        """The job; None when its name has another prefix: nothing else of it is read then.
 
         Raises:
             NotFound: slurmctld does not know it, does not know it any more, or hides it.
