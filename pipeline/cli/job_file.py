@@ -165,7 +165,7 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own place for what follows this class
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it untyped
         refused = ""
         if isinstance(event, yaml.AliasEvent):
             refused = f"an alias, *{event.anchor}"

@@ -27,7 +27,7 @@ _MOST = 100_000
 
 _YOUNG = 60.0
 """Seconds in which slurmctld does not forget a job that it has accepted, unless it is killed: it keeps one
-that has ended for MinJobAge, which docs/site-setup.md wants to be no less."""
+that has ended for MinJobAge, which docs/site-setup.md wants to be twice that."""
 
 _Key = tuple[str, str]
 """The owner and the name."""
@@ -50,6 +50,7 @@ class Known(NamedTuple):
 class _Accepted(NamedTuple):
     job: Known
     since: float
+    """When its answer came, by the clock of the names."""
 
 
 class SentNames:

@@ -119,8 +119,8 @@ class SubmissionBySlurmrestd:
     def _is_there(self, batch: BatchScript, owner: Owner, job_id: str) -> bool:
         """Whether this id is still the job's: a killed slurmctld may give it to another.
 
-        Slurm may spell the owner otherwise than the token, and a site may give the job another name or
-        comment: it takes more than one of these to say no.
+        Another digest says that it is not. Without one it takes another name and another owner: Slurm may
+        spell the owner otherwise than the token, and a site may give its jobs other names and comments.
 
         Raises:
             NotFound: there is no such job.
@@ -136,7 +136,7 @@ class SubmissionBySlurmrestd:
             return True
         if job and job.user != owner.user:
             return False
-        raise Unavailable(f"job {job_id} of {owner.user} has another name, and no digest")
+        raise Unavailable(f"job {job_id} of {owner.user} has another name, and no digest in its comment")
 
     def _send(self, batch: BatchScript, owner: Owner) -> str:
         try:
