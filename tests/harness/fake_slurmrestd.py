@@ -237,6 +237,7 @@ def _user_of(token: str) -> str:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # of 5, the default, the kernel makes who comes sixth at once wait a second
 
 
 class _Handler(BaseHTTPRequestHandler):
