@@ -65,21 +65,22 @@ class Tracker:
         """Jobs that left the snapshot, with the time; ended ones are settled, others are not yet."""
         self._settling = OneForAll()
 
-    def snapshot(self) -> Snapshot:
-        """The jobs as the cluster sees them.
+    def snapshot(self, *, since: float = float("-inf")) -> Snapshot:
+        """The jobs as the cluster sees them, with all that were there at the moment ``since``.
 
         Raises:
             Unavailable: the last poll failed, or the last good one is too old.
         """
         with self._changed:
             while True:
-                if self._clock() < self._due:
+                last = self._snapshot if self._snapshot and self._snapshot.begun >= since else None
+                if self._clock() < self._due and (last or self._fault):
                     return self._last()
                 if not self._polling:
                     self._polling = True
                     break
-                if self._snapshot and not self._fault and self._is_fresh(self._snapshot):
-                    return self._snapshot
+                if last and not self._fault and self._is_fresh(last):
+                    return last
                 if not self._changed.wait(self._max_age):
                     raise Unavailable(f"the cluster has not answered for {self._max_age:g} s")
         return self._poll()
@@ -108,13 +109,17 @@ class Tracker:
             NotFound: there is no job of that name and id.
             Unavailable: what became of it cannot be known now.
         """
+        asked = self._clock()
         job = self.snapshot().by_id.get(ref.job_id) or self._settled(ref.job_id)
         try:
-            job = job or self._settle(ref)
+            # Another replica may have sent it since the last poll.
+            job = job or self._settle(ref) or self.snapshot(since=asked).by_id.get(ref.job_id)
         except DownstreamError:
             job = self._settled(ref.job_id)  # what failed may have been about others
             if not job:
                 raise
+        if not job:
+            raise NotFound(f"there is no job {ref.job_id} named {ref.name}", job=ref.name)
         if job.name != ref.name:
             raise NotFound(f"job {ref.job_id} is not {ref.name}", job=ref.name)
         return job
@@ -187,8 +192,8 @@ class Tracker:
             _, job = self._left.get(job_id, (0.0, None))
         return job if job and job.phase is Phase.ENDED else None
 
-    def _settle(self, ref: JobRef) -> JobStatus:
-        """Ask what became of this job, and of all others that left without a known end."""
+    def _settle(self, ref: JobRef) -> JobStatus | None:
+        """Ask what became of this job, and of all others that left without a known end; None: never seen."""
         with self._settling.turn("the cluster has not said yet how earlier jobs ended"):
             settled = self._settled(ref.job_id)
             if settled:
@@ -210,4 +215,4 @@ class Tracker:
             raise Unavailable(
                 f"job {ref.job_id} has left the queue and its end is not recorded yet", job=ref.name
             )
-        raise NotFound(f"there is no job {ref.job_id} named {ref.name}", job=ref.name)
+        return None

@@ -46,6 +46,19 @@ def test_the_same_name_sent_by_many_at_once_is_one_job(service: Service, cluster
     service.post("/terminate", {"name": args["name"], "number": args["number"], "jobid": ids.pop()})
 
 
+def test_a_job_that_one_replica_has_sent_is_not_denied_by_another(
+    service: Service, own_service: Callable[..., Service]
+) -> None:
+    other = own_service(JARVICE_DOWNSTREAM_POLL_INTERVAL="60", JARVICE_DOWNSTREAM_SNAPSHOT_MAX_AGE="120")
+    other.running()  # there is no other poll for a minute
+    for path, status in (("/exitstatus", 409), ("/terminate", 200)):
+        job = service.submit(form(LONG, held=True))
+        assert other.post(path, job.ref).status_code == status
+        assert other.post("/runstatus", job.ref).json()[2] == f"{job.name}/{job.number}/{job.job_id}"
+        service.post("/terminate", job.ref)
+        assert service.exit_of(job).code == -15
+
+
 @pytest.mark.parametrize("prefix", ["portal_", "jarvice_b_", "jarvice"])
 def test_two_portals_never_see_or_end_each_others_jobs(
     prefix: str,

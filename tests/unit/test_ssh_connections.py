@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -100,16 +101,36 @@ def test_a_server_that_is_gone_is_told_and_found_again(connect: Connect, server:
     assert whoami(connect()) == "kirby"
 
 
-def test_a_name_that_does_not_resolve_is_told(connect: Connect) -> None:
-    host = Host("no-such-host.invalid")
-    with pytest.raises(Unavailable, match=r"no-such-host\.invalid port 22: "):
-        SshTransport(host).run(LOGIN, "true", LIMITS)
+@pytest.mark.parametrize("address", ["no-such-host.invalid", "no..host"])
+def test_a_name_that_does_not_resolve_is_told(address: str) -> None:
+    with pytest.raises(Unavailable, match=f"{re.escape(address)} port 22: "):
+        SshTransport(Host(address)).run(LOGIN, "true", LIMITS)
 
 
 def test_a_login_that_is_refused_is_told_with_what_to_look_at(connect: Connect) -> None:
     for login in (Login("kirby", private_key_text("ecdsa")), Login("bowser", KEY)):
         with pytest.raises(Unavailable, match=f"{login.user}@.*the login was refused.*authorized_keys"):
             connect().run(login, "true", LIMITS)
+
+
+def test_a_greeting_that_nobody_can_read_is_told(connect: Connect) -> None:
+    """Well framed, and its lists of algorithms are no text: over that paramiko's own thread stumbles."""
+    lists = b"".join(len(names).to_bytes(4, "big") + names for names in [b"\xff\xfe"] * 10)
+    payload = b"\x14" + bytes(16) + lists + bytes(5)
+    padding = 4 + -(len(payload) + 9) % 8
+    packet = (len(payload) + padding + 1).to_bytes(4, "big") + bytes([padding]) + payload + bytes(padding)
+
+    def greet(server: socket.socket) -> socket.socket:
+        connection, _ = server.accept()
+        connection.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n" + packet)
+        return connection
+
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        greeted = pool.submit(greet, server)
+        port = server.getsockname()[1]
+        with pytest.raises(Unavailable, match=f"ssh: kirby@127.0.0.1 port {port}: .*utf-8"):
+            whoami(connect(port=port))
+        greeted.result(10).close()
 
 
 @pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-OpenSSH_9.2p1\r\n"])

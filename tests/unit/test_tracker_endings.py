@@ -100,6 +100,37 @@ def test_a_job_that_nobody_knows_is_not_found() -> None:
         tracker.find(REF)
 
 
+def test_a_job_that_another_replica_has_sent_since_the_last_poll_is_there() -> None:
+    connector, clock = FakeConnector([]), Clock()
+    tracker = Tracker(connector, interval=5, max_age=20, retention=60, clock=clock)
+    tracker.snapshot()
+    clock.now += 1
+    connector.live = [RUNS]
+    assert tracker.find(REF) == RUNS
+    assert connector.polls == 2
+
+
+def test_a_job_that_was_never_seen_is_not_denied_when_the_cluster_does_not_answer() -> None:
+    connector, clock = FakeConnector([]), Clock()
+    tracker = Tracker(connector, interval=5, max_age=20, retention=60, clock=clock)
+    tracker.snapshot()
+    clock.now += 1
+    connector.fault = Unavailable("slurmctld is away")
+    with pytest.raises(Unavailable, match="slurmctld is away"):
+        tracker.find(REF)
+
+
+def test_one_list_is_enough_for_all_who_ask_for_jobs_that_were_never_seen() -> None:
+    connector, clock = FakeConnector([]), Clock()
+    tracker = Tracker(connector, interval=5, max_age=20, retention=60, clock=clock)
+    tracker.snapshot()
+    clock.now += 1
+    for number in range(7, 12):
+        with pytest.raises(NotFound):
+            tracker.find(JobRef(f"2024-{number}", number, str(number)))
+    assert connector.polls == 2
+
+
 @pytest.mark.parametrize("live", [[RUNS], [ENDED]])
 def test_an_id_with_another_name_is_not_found(live: list[JobStatus]) -> None:
     connector = FakeConnector(live)

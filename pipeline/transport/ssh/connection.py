@@ -149,7 +149,7 @@ def _connect(host: Host, login: Login, seconds: float) -> paramiko.SSHClient:
         if str(fault).endswith(_UNANSWERED):
             raise Unavailable(f"ssh: {place}: no answer to the login: {fault}") from None
         raise Unavailable(f"ssh: {place}: the login was refused; {_look_at(host, login)}") from None
-    except (paramiko.SSHException, OSError, EOFError) as fault:
+    except Exception as fault:  # paramiko passes on whatever its thread stumbled over in the far side's words
         client.close()
         # Who has little time left for it, or speaks another SSH, cannot tell whether others are answered.
         is_fair = seconds >= min(_FAIR, host.connect_timeout / 2)
