@@ -47,8 +47,8 @@ class UsersMapping:
         return len(self._by_mail)
 
     def owners(self) -> Iterable[Owner]:
-        """Every mapped user of the cluster."""
-        return self._by_user.values()
+        """Every mapped user of the cluster, once for each key."""
+        return dict.fromkeys(self._by_mail.values())
 
     def users(self) -> Iterable[str]:
         """Every mapped user's name on the cluster."""

@@ -126,7 +126,7 @@ class ReadClaim:
 
     def line(self) -> str:
         """The line of bash."""
-        return f'{_enter(self.files)} || exit {_NOT_THERE}; {_READ_ID}; echo "$id"'
+        return f'{_enter(self.files)} || exit {_NOT_THERE}; {_READ_ID} || id=; echo "$id"'
 
     def parse(self, reply: Completed) -> str:
         """The id; empty when nothing was recorded.

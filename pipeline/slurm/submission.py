@@ -107,7 +107,7 @@ class Submit:
             f"case $code in 124 | 137) exit {_Exit.UNSETTLED:d} ;; esac; "
             '[ "$code" = 0 ] || exit "$code"; '
             f'elif [ ! -d "$c" ]; then mkdir "$c" && rmdir "$c"; exit {_Exit.NO_CLAIM:d}; '
-            f'elif [ ! -O "$c" ]; then exit {_Exit.TAKEN:d}; fi; '
+            f'elif [ ! -O "$c" ] || [ -L "$c" ]; then exit {_Exit.TAKEN:d}; fi; '
             f"{_RECORDED} || exit {_Exit.UNSETTLED:d}; tell"
         )
 
@@ -173,7 +173,7 @@ class Settle:
             '[ -n "$id" ] || { id=$(known 2>/dev/null) && id=$(taken <<<"$id"); } || '
             'case $(known 2>&1) in *"storage is disabled"*) ;; *) known >/dev/null; exit 1 ;; esac; '
             # Slurm may have forgotten one that has run, and accounting may not know it yet.
-            f'{_ID} || read -r id _ 2>/dev/null <"$c/started"; '
+            f'{_ID} || read -r id _ 2>/dev/null <"$c/started" || id=; '
             f'if {_ID}; then printf "%s\\n" "$id" >"$c/jobid"; tell; exit 0; fi; '
             # One that was cut off before it was written down has its folder's time.
             f'{_READ_CLAIM}; {_number("since")} || since=$(stat -c %Y "$c" 2>/dev/null); '

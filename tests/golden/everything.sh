@@ -18,7 +18,7 @@ control=.jarvice/control/20220420201748-Z9Y8X-app-with-all-reverse_engineer-demo
 [[ "$control" == /* ]] || control="$PWD/$control"
 # Nobody else reads it. A mask and not chmod, which would undo what default ACLs of a site let in.
 mkdir -p "${control%/*}" && (umask 077 && mkdir -p "$control") || exit 1
-if [ ! -O "$control" ]; then
+if [ ! -O "$control" ] || [ -L "$control" ]; then
     echo "Another user has a job of this name: $control is not $USER's. Submit it under a new name." >&2
     exit 1
 fi

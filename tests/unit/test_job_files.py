@@ -126,7 +126,8 @@ def test_a_piece_of_output_that_cannot_be_read_is_an_error(sandbox: Sandbox) -> 
 @pytest.mark.parametrize(
     ("marks", "job_id"),
     [({"jobid": "12\n"}, "12"), ({"jobid": "12;cluster\n"}, "12"), ({"started": "13\n"}, "13"),
-     ({"jobid": "", "started": "13\n"}, "13"), ({}, ""), ({"jobid": "no\n"}, "")],
+     ({"jobid": "", "started": "13\n"}, "13"), ({}, ""), ({"jobid": "no\n"}, ""),
+     ({"jobid": "1"}, ""), ({"jobid": "1", "started": "13\n"}, "13"), ({"started": "1"}, "")],
 )  # fmt: skip
 def test_the_id_that_a_name_was_claimed_for(sandbox: Sandbox, marks: dict[str, str], job_id: str) -> None:
     command = ReadClaim(JobFiles("", NAME))

@@ -15,6 +15,7 @@ from pipeline.connectors.slurm.choice import by_sbatch
 from pipeline.connectors.slurm.cluster_host import ClusterHost, check_owners, login_of
 from pipeline.errors import NotAllowed, SettingsFault
 from pipeline.identity import MappingFile
+from pipeline.redaction import redact
 from pipeline.settings import Settings
 from pipeline.slurm.commands import Ping
 from pipeline.transport.ssh.keys import private_key
@@ -156,6 +157,18 @@ def test_without_keys_others_may_read_it_but_not_change_it(path: Path) -> None:
     path.chmod(0o664)
     with pytest.raises(SettingsFault, match="others can change it, its mode is 0664"):
         MappingFile(path, keys_needed=False)
+
+
+def test_a_key_is_one_whatever_other_entries_of_its_user_have(path: Path) -> None:
+    entries = [{"mail": mail, "mapped_user": "kirby"} for mail in ("a@example.com", "b@example.com")]
+    entries[0]["ssh_private_key_b64"] = b64(KEY)
+    path.write_text(yaml.safe_dump({"users_id_mapping": entries}))
+    path.chmod(0o644)
+    with pytest.raises(SettingsFault, match="others can read it"):
+        MappingFile(path, keys_needed=False)
+    path.chmod(0o600)
+    MappingFile(path, keys_needed=False)
+    assert KEY.splitlines()[1] not in redact(f"as in {KEY}")
 
 
 def test_an_entry_needs_a_key_where_nobody_signs(path: Path) -> None:

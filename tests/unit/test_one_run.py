@@ -126,6 +126,17 @@ def test_a_mark_that_cannot_be_written_runs_nothing(node: Sandbox) -> None:
     assert ran(node) == 1
 
 
+def test_a_link_in_the_folders_place_runs_nothing(node: Sandbox) -> None:
+    """Where users share a scratch folder another may have made it: nothing is written where it leads."""
+    (node.home / "mine").mkdir()
+    control = node.home / batch().files.control
+    control.parent.mkdir(parents=True)
+    control.symlink_to(node.home / "mine")
+    done = start(node)
+    assert (done.exit_code, ran(node), list((node.home / "mine").iterdir())) == (1, 0, [])
+    assert b"Another user has a job of this name" in done.stderr
+
+
 def test_srun_is_tried_again_where_it_gave_up_before_a_task_began(node: Sandbox) -> None:
     """slurmctld is away while the job starts, and comes back."""
     node.command("srun", f'[ -e "$CALLS.tried" ] || {{ : >"$CALLS.tried"; {FAILS_AT_ONCE}; }}; {RUNS}')

@@ -97,6 +97,14 @@ def test_an_old_claim_that_nobody_knows_is_given_up_for_the_next_submission(
     assert submit(slurm) == "100"
 
 
+def test_a_mark_without_a_whole_id_is_nobodys(slurm: Sandbox) -> None:
+    claim(slurm)
+    (slurm.home / CONTROL / "started").write_text("12")
+    with pytest.raises(Unavailable):
+        settle(slurm)
+    assert not (slurm.home / CONTROL / "jobid").exists()
+
+
 def test_slurm_has_to_know_no_such_job_twice_some_time_apart(slurm: Sandbox) -> None:
     """What waits in front of a slurmctld that did not answer may be carried out after the first look."""
     claim(slurm, seconds_ago=100 * CLAIM_SECONDS)

@@ -238,6 +238,20 @@ def test_a_folder_that_cannot_be_made_is_told_with_the_reason(slurm: Sandbox) ->
     assert not slurm.calls("sbatch")
 
 
+def test_a_link_in_the_folders_place_is_another_users(slurm: Sandbox) -> None:
+    """Where users share a scratch folder another may have made it: nothing is removed where it leads."""
+    mine = slurm.home / "mine"
+    mine.mkdir()
+    (mine / "claim").write_text("mine")
+    control = slurm.home / CONTROL
+    control.parent.mkdir(parents=True)
+    control.symlink_to(mine)
+    with pytest.raises(NameTaken, match="another user"):
+        submit(slurm)
+    assert (mine / "claim").read_text() == "mine"
+    assert not slurm.calls("sbatch")
+
+
 def test_an_sbatch_that_is_not_there_is_a_matter_of_the_site(slurm: Sandbox) -> None:
     (slurm.bin / "sbatch").unlink()
     with pytest.raises(Unavailable, match="JARVICE_SLURM_BIN_DIR"):

@@ -8,12 +8,12 @@ from typing import TypeVar
 from pipeline import shell
 from pipeline.circuit import Circuit
 from pipeline.errors import SettingsFault
-from pipeline.identity import Owner
+from pipeline.identity import NEVER, Owner
 from pipeline.settings import Settings
 from pipeline.slurm.commands import Command, ExitCodes, Ping, Release, Scancel, ShowJob, Squeue
 from pipeline.slurm.submission import Settle, Submit
 from pipeline.transport import Limits
-from pipeline.transport.ssh import NEVER, Authority, Host, Login, SshTransport, check_keys
+from pipeline.transport.ssh import Authority, Host, Login, SshTransport, check_keys
 
 _Answer = TypeVar("_Answer")
 

@@ -25,10 +25,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-_log = logging.getLogger(__name__)
+from pipeline.identity import NEVER
 
-NEVER = "root"
-"""Who is never vouched for: no portal has jobs of this user's."""
+_log = logging.getLogger(__name__)
 
 _BACKDATED = 60
 """Seconds that a certificate was good before it was made: the far side's clock may be behind."""
