@@ -51,11 +51,8 @@ class HttpServer:
             self._ending.set()
             self._server.pull_trigger()
 
-    def serve(self, seconds: float) -> bool:
-        """Serve to the end; what takes more than these seconds after it was told to end is cut off.
-
-        Says whether nothing was.
-        """
+    def serve(self, seconds: float) -> None:
+        """Serve to the end; what takes more than these seconds after it was told to end is cut off."""
         while not self._ending.is_set():
             self._turn(_LOOK)
         deadline = time.monotonic() + seconds
@@ -64,7 +61,6 @@ class HttpServer:
         if busy:
             _log.warning("the end: %d requests are not done after %g s and are cut off", busy, seconds)
         wasyncore.close_all(self._sockets)
-        return not busy
 
     def _turn(self, seconds: float) -> None:
         """Read and write what there is, or wait for it so long."""

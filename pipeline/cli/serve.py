@@ -61,18 +61,16 @@ def run_service(environment: Mapping[str, str]) -> None:
         try:
             _report(downstream, chosen)
             _report_keys(bearers, chosen)
-            _log.info(
-                "downstream %s listens on http://%s:%s",
-                __version__, *listener.getsockname()[:2],
-            )  # fmt: skip
-            is_done = server.serve(chosen.stop_timeout)
+            address, port = listener.getsockname()[:2]
+            place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+            _log.info("downstream %s listens on http://%s", __version__, place)
+            server.serve(chosen.stop_timeout)
         finally:
             downstream.close()
             _log.info("downstream ended")
-    if not is_done:
-        # Python would wait for threads that wait for the cluster.
-        logging.shutdown()
-        os._exit(0)
+    # Python would wait for threads that wait for the cluster, as a poll's that nobody asks for any more.
+    logging.shutdown()
+    os._exit(0)
 
 
 def _prepare(environment: Mapping[str, str]) -> tuple[Settings, Connector, Bearers, socket.socket]:
@@ -111,7 +109,13 @@ def start_logging(level: int) -> None:
 
 def _listener(chosen: Settings) -> socket.socket:
     try:
-        return socket.create_server((chosen.bind_address, chosen.port), backlog=1024)
+        is_v6 = ":" in chosen.bind_address
+        return socket.create_server(
+            (chosen.bind_address, chosen.port),
+            family=socket.AF_INET6 if is_v6 else socket.AF_INET,
+            dualstack_ipv6=is_v6 and socket.has_dualstack_ipv6(),  # :: is every address, also of IPv4
+            backlog=1024,
+        )
     except OSError as fault:
         raise SettingsFault(
             [

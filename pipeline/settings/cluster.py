@@ -124,7 +124,8 @@ class ClusterSettings:
         "JARVICE_DOWNSTREAM_PVCLS_ROOTS",
         kinds.WORDS,
         "",
-        "Folders on the cluster that /request/pvcls may list; empty is the entry user's home folder.",
+        "Folders on the cluster that /request/pvcls may list; empty is the home folder of who lists: the "
+        "entry user or, with the cli interface, the owner of a job that it is asked of.",
         group=_SLURM,
     )
 

@@ -48,6 +48,10 @@ class Unsettled(Exception):
     """The job may have been accepted or not; if it was, nobody knows yet under which id."""
 
 
+class Unheard(Unsettled):
+    """And slurmctld did not answer at all: others who ask may wait for it in vain as well."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """A name that is claimed by one submission. The control folder says by which, and for what content."""

@@ -102,6 +102,19 @@ def test_a_poll_that_hangs_does_not_hold_it_either(
             poll.result(5)
 
 
+def test_a_poll_that_hangs_and_that_nobody_waits_for_does_not_hold_it_either(
+    serve: Callable[..., Service], slurmrestd: FakeSlurmrestd
+) -> None:
+    """As one that a probe has set off: no request is under way."""
+    service = serve()
+    service.running()
+    slurmrestd.add(7, "jarvice_1-x_s1")
+    with slurmrestd.slow("GET job/"):
+        eventually(lambda: service.get("/ready") and slurmrestd.calls("GET job/"), seconds=10, pause=0.05)
+        service.signal(signal.SIGTERM)
+        assert service.exit_code(seconds=5) == 0
+
+
 def test_a_service_with_nothing_to_do_ends_at_once(serve: Callable[..., Service]) -> None:
     service = serve()
     service.running()

@@ -102,6 +102,14 @@ def test_the_local_connector_listens_on_loopback_only(tmp_path: Path, address: s
     assert f"WAITRESS_BIND_ADDRESS: {address!r} is not a loopback address" in done.stderr
 
 
+def test_an_address_of_ipv6_is_one_like_any_other(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    service = Service(tmp_path, {**LOCAL, "WAITRESS_BIND_ADDRESS": "::1"})
+    service.url = f"http://[::1]:{service.port}"
+    request.addfinalizer(service.stop)
+    service.start()
+    assert f"listens on http://[::1]:{service.port}" in service.log()
+
+
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -11,10 +11,13 @@ import pytest
 
 from pipeline.connectors import Connector
 from pipeline.connectors.slurm.choice import by_slurmrestd
+from pipeline.connectors.slurm.slurmrestd import Slurmrestd
 from pipeline.errors import NotAuthenticated, Unavailable, Unreachable
 from pipeline.identity import Owner
 from pipeline.render import BatchScript, Renderer
 from pipeline.settings import Settings
+from pipeline.slurm.rest.requests import SubmitJob
+from pipeline.slurm.submission import Unsettled
 from tests.harness.fake_slurmrestd import FakeSlurmrestd, error, instead, token
 from tests.harness.jobs import NAME, job
 from tests.harness.waiting import eventually
@@ -77,6 +80,22 @@ def test_while_slurmctld_is_silent_nothing_is_sent_through_slurmrestd(
     eventually(answers, seconds=8, pause=0.05)
     connector.check()
     assert connector.submission.submit(batch, KIRBY).is_new
+
+
+def test_submissions_that_slurmctld_does_not_answer_count_too(
+    slurmrestd: FakeSlurmrestd, settings: Settings
+) -> None:
+    slurmrestd.faults["POST job/submit"] = [instead(SILENT.status, SILENT.body)] * 100
+    api = Slurmrestd(settings, None)
+    try:
+        for _ in range(3):
+            with pytest.raises(Unsettled, match="timed out"):
+                api.ask(SubmitJob(b"{}"), KIRBY)
+        with pytest.raises(Unreachable, match="has not answered since"):
+            api.ask(SubmitJob(b"{}"), KIRBY)
+    finally:
+        api.close()
+    assert len(slurmrestd.calls("POST")) == 3
 
 
 def test_an_answer_without_slurmctld_proves_nothing(connector: Connector, slurmrestd: FakeSlurmrestd) -> None:

@@ -13,6 +13,7 @@ from pipeline.settings import Settings
 from pipeline.slurm.api_versions import API_VERSIONS
 from pipeline.slurm.rest.refusals import GATEWAY, NoSuchPath
 from pipeline.slurm.rest.requests import Ping, RestRequest, headers
+from pipeline.slurm.submission import Unheard
 from pipeline.transport import Limits
 from pipeline.transport.http import AnswerLost, HttpRequest, HttpTransport
 from pipeline.transport.ssh import Tunnel
@@ -44,7 +45,7 @@ class Slurmrestd:
         self._version: str | None = None
         self._choosing = OneForAll()
         self._tunnel = tunnel
-        self._circuit = Circuit(f"slurmrestd at {self.url}", silences=(Unreachable, AnswerLost))
+        self._circuit = Circuit(f"slurmrestd at {self.url}", silences=(Unreachable, AnswerLost, Unheard))
         """For it and for slurmctld behind it: neither is of use without the other."""
         self._http = HttpTransport(
             self.url,

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 from urllib.parse import urlencode
 
-from pipeline.errors import Nonsense, NotFound, Unavailable
+from pipeline.errors import Nonsense, NotFound, Unavailable, Unreachable
 from pipeline.identity import Owner
 from pipeline.slurm.commands import REMEMBERED_DAYS, our_name
 from pipeline.slurm.rest.records import JobRecord, read_accounted, read_job, read_state
 from pipeline.slurm.rest.refusals import RestError, document, errors_of, fault, fault_of, objects
 from pipeline.slurm.states import BASE_STATES
-from pipeline.slurm.submission import Unsettled
+from pipeline.slurm.submission import Unheard, Unsettled
 from pipeline.transport import HttpReply
 
 Answer_co = TypeVar("Answer_co", covariant=True)
@@ -95,6 +95,8 @@ class SubmitJob:
             if job_id:
                 return job_id
             raise fault(reply, "slurmrestd", version)
+        except Unreachable as silence:
+            raise Unheard(silence.message) from None
         except (Nonsense, Unavailable) as unknown:
             raise Unsettled(unknown.message) from None
 
