@@ -33,6 +33,7 @@ class CommandLine:
 
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         self.folder = folder
+        self._started: list[subprocess.Popen[str]] = []
         self.settings = {
             "JARVICE_DOWNSTREAM_STATE_DIR": str(folder / "state"),
             "JARVICE_DOWNSTREAM_POLL_INTERVAL": "0.1",
@@ -51,10 +52,18 @@ class CommandLine:
     def start(self, *words: object, **settings: str) -> subprocess.Popen[str]:
         """The command as a process of its own, for signals."""
         environment = {**self.settings, "PATH": os.environ["PATH"], **settings}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(PROGRAM), *map(str, words)], env=environment,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+        self._started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End what still runs of what was started: a failed test leaves none behind."""
+        for process in self._started:
+            if process.poll() is None:
+                process.terminate()
 
 
 def behind_ssh(folder: Path, port: int, commands: Path, key: str) -> CommandLine:

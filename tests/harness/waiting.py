@@ -1,12 +1,41 @@
-"""Waiting for a condition instead of sleeping."""
+"""Waiting for a condition instead of sleeping, and bounds on what waits."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic  # as it is, whatever a test puts in its place in ``time``
 from typing import TypeVar
 
 Found = TypeVar("Found")
+
+_TICK = 0.05
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """What is done in here may take so long. Time in which this process is not let run does not count."""
+    over = threading.Event()
+    took = 0.0
+
+    def count() -> None:
+        nonlocal took
+        last = monotonic()
+        while not over.wait(_TICK):
+            now = monotonic()
+            took += min(now - last, 2 * _TICK)
+            last = now
+
+    counting = threading.Thread(target=count, daemon=True)
+    counting.start()
+    try:
+        yield
+    finally:
+        over.set()
+        counting.join()
+    assert took < seconds, f"it took {took:.1f} s"
 
 
 def eventually(

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -16,7 +15,7 @@ import requests
 from tests.harness.fake_slurmrestd import FakeSlurmrestd, token
 from tests.harness.forms import form, script
 from tests.harness.service import Service
-from tests.harness.waiting import eventually
+from tests.harness.waiting import eventually, within
 
 KIRBY = token("kirby")
 
@@ -77,15 +76,14 @@ def test_what_is_under_way_has_its_reply_and_what_comes_later_is_refused(
 def test_what_hangs_does_not_hold_the_end_for_longer_than_was_said(
     serve: Callable[..., Service], slurmrestd: FakeSlurmrestd
 ) -> None:
-    service = serve(JARVICE_DOWNSTREAM_STOP_TIMEOUT="0.5")
+    service = serve(JARVICE_DOWNSTREAM_STOP_TIMEOUT="3")
     with slurmrestd.slow("POST job/submit"):
         end = Ending(service, slurmrestd, signal.SIGTERM)
-        begun = time.monotonic()
-        assert service.exit_code(seconds=5) == 0
-        assert time.monotonic() - begun < 3
+        with within(6):
+            assert service.exit_code(seconds=10) == 0
         with pytest.raises(requests.ConnectionError):
             end.submission.result(5)
-    assert "1 requests are not done after 0.5 s and are cut off" in service.log()
+    assert "1 requests are not done after 3 s and are cut off" in service.log()
 
 
 def test_a_poll_that_hangs_does_not_hold_it_either(
@@ -118,10 +116,9 @@ def test_a_poll_that_hangs_and_that_nobody_waits_for_does_not_hold_it_either(
 def test_a_service_with_nothing_to_do_ends_at_once(serve: Callable[..., Service]) -> None:
     service = serve()
     service.running()
-    begun = time.monotonic()
-    service.signal(signal.SIGTERM)
-    assert service.exit_code(seconds=5) == 0
-    assert time.monotonic() - begun < 2
+    with within(2):
+        service.signal(signal.SIGTERM)
+        assert service.exit_code(seconds=5) == 0
 
 
 def test_who_presses_ctrl_c_twice_does_not_wait(
@@ -137,7 +134,7 @@ def test_who_presses_ctrl_c_twice_does_not_wait(
 def test_signals_that_come_while_it_ends_change_nothing(
     serve: Callable[..., Service], slurmrestd: FakeSlurmrestd
 ) -> None:
-    service = serve(JARVICE_DOWNSTREAM_STOP_TIMEOUT="1")
+    service = serve(JARVICE_DOWNSTREAM_STOP_TIMEOUT="3")
     over = threading.Event()
 
     def again() -> None:
@@ -150,7 +147,7 @@ def test_signals_that_come_while_it_ends_change_nothing(
         thread = threading.Thread(target=again)
         thread.start()
         try:
-            assert service.exit_code(seconds=5) == 0
+            assert service.exit_code(seconds=10) == 0
         finally:
             over.set()
             thread.join()

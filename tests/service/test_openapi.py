@@ -108,6 +108,7 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
 def job(portal: Portal) -> Iterator[Sent]:
     """A job that runs until it is terminated, and has said something."""
     sent = portal.service.submit(form(script("echo said; sleep 600")))
+    portal.service.await_running(sent)
     eventually(lambda: "said" in portal.service.tail(sent), what="the job's first output")
     yield sent
     portal.service.post("/terminate", sent.ref)

@@ -102,15 +102,19 @@ def slurm(tmp_path: Path) -> FakeSlurm:
 
 
 @pytest.fixture
-def command(server: SshServer, slurm: FakeSlurm, tmp_path: Path) -> CommandLine:
+def command(server: SshServer, slurm: FakeSlurm, tmp_path: Path) -> Iterator[CommandLine]:
     """The command line against that Slurm, for kirby and mario."""
-    return behind_ssh(tmp_path, server.port, slurm.folder, KEY)
+    command = behind_ssh(tmp_path, server.port, slurm.folder, KEY)
+    yield command
+    command.stop()
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> CommandLine:
+def local(tmp_path: Path) -> Iterator[CommandLine]:
     """The command line with the local connector."""
-    return on_this_machine(tmp_path)
+    command = on_this_machine(tmp_path)
+    yield command
+    command.stop()
 
 
 @pytest.fixture

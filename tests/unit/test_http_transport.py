@@ -20,7 +20,7 @@ from pipeline.transport.http import AnswerLost, HttpRequest, HttpTransport, clie
 from tests.harness.certificates import Authority
 from tests.harness.http_server import HttpServer, Reaction, hang_up, reply, say
 from tests.harness.service import free_port
-from tests.harness.waiting import eventually
+from tests.harness.waiting import eventually, within
 
 LIMITS = Limits(seconds=10)
 SHORT = Limits(seconds=0.3)
@@ -190,12 +190,11 @@ def test_an_answer_that_does_not_come_in_time_is_given_up_at_once(
     connect: Connect, server: HttpServer
 ) -> None:
     server.reactions = [server.stall] * 4
-    begun = time.monotonic()
-    with pytest.raises(Unavailable, match=r"no answer within 0\.3 s"):
-        connect().ask(GET, SHORT)
-    with pytest.raises(AnswerLost, match=r"no answer within 0\.3 s"):
-        connect().ask(POST, SHORT)
-    assert time.monotonic() - begun < 2
+    with within(2):
+        with pytest.raises(Unavailable, match=r"no answer within 0\.3 s"):
+            connect().ask(GET, SHORT)
+        with pytest.raises(AnswerLost, match=r"no answer within 0\.3 s"):
+            connect().ask(POST, SHORT)
     assert len(server.requests) == 2
 
 
@@ -204,20 +203,16 @@ def test_the_time_holds_for_the_whole_answer_and_not_for_each_part_of_it(
 ) -> None:
     server.reactions = [server.drip] * 4
     for request, kind in ((GET, Unavailable), (POST, AnswerLost)):
-        begun = time.monotonic()
-        with pytest.raises(kind, match=r"no answer within 0\.3 s"):
+        with within(2), pytest.raises(kind, match=r"no answer within 0\.3 s"):
             connect().ask(request, SHORT)
-        assert time.monotonic() - begun < 2
     assert len(server.requests) == 2
 
 
 def test_the_time_holds_for_headers_that_drip_in(connect: Connect, server: HttpServer) -> None:
     server.reactions = [server.drip_headers] * 2
     for request, kind in ((GET, Unavailable), (POST, AnswerLost)):
-        begun = time.monotonic()
-        with pytest.raises(kind, match=r"no answer within 0\.3 s"):
+        with within(2), pytest.raises(kind, match=r"no answer within 0\.3 s"):
             connect().ask(request, SHORT)
-        assert time.monotonic() - begun < 2
     assert len(server.requests) == 2
 
 
@@ -226,10 +221,8 @@ def test_the_time_holds_for_a_request_that_is_not_taken(
     connect: Connect, server: HttpServer, sips: int
 ) -> None:
     server.sips = sips
-    begun = time.monotonic()
-    with pytest.raises(AnswerLost, match=r"no answer within 0\.3 s"):
+    with within(2), pytest.raises(AnswerLost, match=r"no answer within 0\.3 s"):
         connect().ask(HttpRequest("POST", "/", {}, LARGE), SHORT)
-    assert time.monotonic() - begun < 2
 
 
 def test_a_request_that_is_over_does_not_shorten_the_time_of_the_next_on_its_connection(
@@ -264,15 +257,13 @@ def test_an_answer_that_stops_half_way_is_given_up_in_the_same_time(
     connect: Connect, server: HttpServer
 ) -> None:
     def half(connection: socket.socket) -> bool:
-        server.over.wait(1.0)
+        server.over.wait(2.0)
         reply(b"half", length=8)(connection)
         return server.stall(connection)
 
     server.reactions = [half]
-    begun = time.monotonic()
-    with pytest.raises(AnswerLost, match=r"no answer within 1\.2 s"):
-        connect().ask(POST, Limits(seconds=1.2))
-    assert time.monotonic() - begun < 2.0
+    with within(4.2), pytest.raises(AnswerLost, match=r"no answer within 2\.5 s"):
+        connect().ask(POST, Limits(seconds=2.5))
 
 
 def test_a_port_that_takes_no_connection_is_given_up_in_time(connect: Connect) -> None:
@@ -283,10 +274,8 @@ def test_a_port_that_takes_no_connection_is_given_up_in_time(connect: Connect) -
         for each in waiting:
             each.setblocking(False)
             each.connect_ex(full.getsockname())
-        begun = time.monotonic()
-        with pytest.raises(Unavailable, match=r"no connection within 0\.2 s"):
+        with within(2), pytest.raises(Unavailable, match=r"no connection within 0\.2 s"):
             connect(f"http://127.0.0.1:{full.getsockname()[1]}", connect_timeout=0.2).ask(POST, SHORT)
-        assert time.monotonic() - begun < 2
         for each in waiting:
             each.close()
 

@@ -205,19 +205,19 @@ def test_a_command_has_no_next_poll_and_reads_all_jobs_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def slowly(do: Callable[[], Answer]) -> Answer:
-        time.sleep(0.2)
+        time.sleep(0.25)
         return do()
 
     monkeypatch.setattr(together, "_AT_A_TIME", 1)
     monkeypatch.setattr(jobs_by_slurmrestd, "_MANY", 6)
     native = Settings().for_native_jobs().job_name_prefix
-    for number in range(7, 14):
+    for number in range(7, 21):
         slurmrestd.add(number, f"{native}hello{number}")
         slurmrestd.faults[f"GET job/{number}"] = [slowly] * 2
-    with pytest.raises(Unavailable, match="of 7 new jobs are not read yet"):
-        manage(command_timeout=1).jobs()
-    assert len(manage(command_timeout=1, job_name_prefix=native).jobs()) == 7
-    assert "reading 7 takes a while" in caplog.text
+    with pytest.raises(Unavailable, match="of 14 new jobs are not read yet"):
+        manage(command_timeout=3).jobs()
+    assert len(manage(command_timeout=3, job_name_prefix=native).jobs()) == 14
+    assert "reading 14 takes a while" in caplog.text
 
 
 def test_a_name_is_found_by_one_list_for_all_that_wait_for_it(

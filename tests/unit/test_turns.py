@@ -56,7 +56,7 @@ def test_who_waits_for_one_that_fails_has_its_failure() -> None:
         asking = [pool.submit(ask, number) for number in range(3)]
         together.wait(5)
         eventually(lambda: asked, what="one that asks")
-        with pytest.raises(Unavailable, match="not known"), one_for_all.turn("not known", patience=0.01):
+        with pytest.raises(Unavailable, match="not known"), one_for_all.turn("not known", patience=0.5):
             pass
         go_on.set()
         assert [str(one.exception(5)) for one in asking] == ["away"] * 3
