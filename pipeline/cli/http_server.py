@@ -48,8 +48,9 @@ class HttpServer:
     def end(self) -> None:
         """Take no more work, and end when there is none left; may be called from a signal handler."""
         if not self._ending.is_set():
-            self._ending.set()
+            # In this order: once the loop knows of the end it may be over at once, and the trigger is closed.
             self._server.pull_trigger()
+            self._ending.set()
 
     def serve(self, seconds: float) -> None:
         """Serve to the end; what takes more than these seconds after it was told to end is cut off."""
