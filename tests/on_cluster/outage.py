@@ -16,6 +16,8 @@ from tests.harness.waiting import eventually
 @contextmanager
 def away(cluster: Cluster, daemon: str, how: str = "stop") -> Iterator[None]:
     """A daemon of the head is stopped or killed, and started again in any case."""
+    if (daemon, how) == ("slurmctld", "stop"):
+        _has_told_accounting(cluster)
     cluster.daemon(daemon, how)
     try:
         yield
@@ -39,9 +41,14 @@ def forgetful(cluster: Cluster) -> Iterator[None]:
 
 
 def restart_slurmctld(cluster: Cluster) -> None:
-    """When it has told slurmdbd everything: 24.11's can crash at its start over what is left to tell."""
-    eventually(lambda: "DBD Agent queue size: 0\n" in cluster.run("sdiag"), what="an empty queue", pause=0.5)
+    """It is stopped, and started at once."""
+    _has_told_accounting(cluster)
     cluster.daemon("slurmctld", "restart")
+
+
+def _has_told_accounting(cluster: Cluster) -> None:
+    """Return when slurmctld has told slurmdbd everything: 24.11's can crash at its start over the rest."""
+    eventually(lambda: "DBD Agent queue size: 0\n" in cluster.run("sdiag"), what="an empty queue", pause=0.5)
 
 
 def well(service: Service) -> bool:

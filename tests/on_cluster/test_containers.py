@@ -150,7 +150,7 @@ def test_an_overlay_that_does_not_fit_is_one_clear_line(containers: Containers) 
 ENDS_IN_ITS_TIME = """
 end() {
     for n in 1 2; do
-        sleep 1
+        sleep 0.5
         ls / >/dev/null && echo x >/w$n && echo still $n
     done
     exit 3

@@ -78,7 +78,7 @@ def test_exit_records_settle_jobs_that_neither_squeue_nor_sacct_know(
         fresh = own_service()
         fine = fresh.exit_of(good)
         assert (fine.code, fine.output) == (0, "fine\n")
-        assert "00:00:02" <= fine.elapsed <= "00:00:10"
+        assert "00:00:02" <= fine.elapsed < "00:01:00"
         assert fresh.exit_of(bad).code == 1
         assert fresh.exit_of(ended).code == 1
         # No record says how this one ended, and that is not guessed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -93,11 +94,14 @@ def test_a_pull_that_was_killed_leaves_no_bad_image_and_no_dead_lock(
 ) -> None:
     forget_images(cluster, containers)
     image = pushed(cluster, "nintendo/large:1", os.urandom(LARGE))
-    first = containers.submit("true", image=image)
-    (node,) = containers.await_output(first, "pulling ").nodes
-    # Stopped until it is killed: else it may be over before Slurm has started the second job.
-    stop = 'until pkill --signal=STOP --full "[p]ull .*/nintendo/large@"; do :; done'
-    cluster.run("timeout", "30", "bash", "-c", stop, node=node)
+    # Stopped until it is killed: else it may be over before Slurm has started the second job. Who stops it is
+    # there before it, or it may be over before that.
+    stop = 'until pkill --signal=STOP --full "[p]ull .*/nintendo/large@"; do sleep 0.01; done'
+    with ThreadPoolExecutor(1) as pool:
+        stopped = pool.submit(cluster.run, "timeout", "60", "bash", "-c", stop, node="n1")
+        first = containers.submit("true", image=image, sbatch={"nodelist": "n1"})
+        stopped.result()
+    containers.await_output(first, "pulling ")
     waiting = containers.submit("sh", "-c", "wc -c </mark", image=image, sbatch={"nodelist": "n3"})
     containers.await_output(waiting, "waiting for another job that pulls")
     assert not [file for file in cached(cluster, containers) if file.endswith(".sif")]

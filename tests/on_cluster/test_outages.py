@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from tests.harness.cluster import Cluster
 from tests.harness.forms import form, script
 from tests.harness.interface import Interface
 from tests.harness.service import Service
-from tests.harness.waiting import eventually
+from tests.harness.waiting import eventually, within
 from tests.on_cluster.outage import away, tell, until_told, well
 
 
@@ -91,20 +92,24 @@ def test_sessions_that_are_cut_without_a_pause_are_not_even_noticed(
 
 
 def test_a_network_that_swallows_everything_is_an_error_in_time(
-    own_service: Callable[..., Service], interface: Interface, cluster: Cluster
+    service: Service, own_service: Callable[..., Service], interface: Interface, cluster: Cluster
 ) -> None:
     timeouts = ("JARVICE_DOWNSTREAM_COMMAND_TIMEOUT", "JARVICE_DOWNSTREAM_SSH_CONNECT_TIMEOUT")
-    service = own_service(**dict.fromkeys(timeouts, "2"))
     job = service.submit(form(until_told("exit 3")))
     service.await_output(job, "begun")
+    impatient = own_service(**dict.fromkeys(timeouts, "2"))
+    eventually(lambda: well(impatient), what="well before it")
     cluster.daemon("sshd", "freeze")
     try:
-        eventually(lambda: not service.get("/running").ok, seconds=10, what="the first error")
-        reply = service.get("/queued")
-        assert (reply.status_code, reply.elapsed.total_seconds() < 5) == (503, True)
-        assert service.get("/live").elapsed.total_seconds() < 1
+        eventually(lambda: not impatient.get("/running").ok, seconds=10, what="the first error")
+        with within(5):
+            assert impatient.get("/queued").status_code == 503
+        with within(1):
+            assert impatient.get("/live").ok
     finally:
         cluster.daemon("sshd", "thaw")
-    eventually(lambda: well(service), seconds=20, what="well again")
+    for each in (impatient, service):
+        eventually(partial(well, each), seconds=20, what="well again")
+    assert impatient.running()[job.name] == job.job_id
     tell(interface, job)
     assert service.exit_of(job).code == 1

@@ -266,10 +266,14 @@ class _Day:
         self._pollers = [_Poller(service.port) for _ in range(_CLIENTS)]
 
     def poll(self, seconds: float) -> None:
-        """All rounds of so many seconds."""
+        """All rounds of so many seconds, and a few at least."""
         begun = time.monotonic()
         next_sample = begun
-        while (now := time.monotonic()) < begun + seconds or self._cluster.is_away:
+        while (
+            (now := time.monotonic()) < begun + seconds
+            or self._polled.rounds <= 2 * _TURNOVER
+            or self._cluster.is_away
+        ):
             self._outage()
             if not self._cluster.is_away and self._polled.rounds % _TURNOVER == 0:
                 self._turn_over(gone=self._polled.rounds % (3 * _TURNOVER) == 0)
