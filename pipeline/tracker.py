@@ -1,4 +1,5 @@
-"""One poll for all: what the cluster says of every job, asked once an interval however many ask.
+"""One poll for all: what the cluster says of every job, asked once an interval however many ask, and once
+more for a job that was never seen.
 
 Whoever asks first after the interval asks the cluster; the others get the last snapshot while it
 is fresh enough, or wait. A failed poll is an error for everybody until the next one succeeds. Where a
@@ -112,14 +113,15 @@ class Tracker:
         asked = self._clock()
         job = self.snapshot().by_id.get(ref.job_id) or self._settled(ref.job_id)
         try:
-            # Another replica may have sent it since the last poll.
-            job = job or self._settle(ref) or self.snapshot(since=asked).by_id.get(ref.job_id)
+            if not job and not self._has_left(
+                ref.job_id
+            ):  # another replica may have sent it since the last poll
+                job = self.snapshot(since=asked).by_id.get(ref.job_id)
+            job = job or self._settle(ref)
         except DownstreamError:
             job = self._settled(ref.job_id)  # what failed may have been about others
             if not job:
                 raise
-        if not job:
-            raise NotFound(f"there is no job {ref.job_id} named {ref.name}", job=ref.name)
         if job.name != ref.name:
             raise NotFound(f"job {ref.job_id} is not {ref.name}", job=ref.name)
         return job
@@ -192,8 +194,12 @@ class Tracker:
             _, job = self._left.get(job_id, (0.0, None))
         return job if job and job.phase is Phase.ENDED else None
 
-    def _settle(self, ref: JobRef) -> JobStatus | None:
-        """Ask what became of this job, and of all others that left without a known end; None: never seen."""
+    def _has_left(self, job_id: str) -> bool:
+        with self._changed:
+            return job_id in self._left
+
+    def _settle(self, ref: JobRef) -> JobStatus:
+        """Ask what became of this job, and of all others that left without a known end."""
         with self._settling.turn("the cluster has not said yet how earlier jobs ended"):
             settled = self._settled(ref.job_id)
             if settled:
@@ -215,4 +221,4 @@ class Tracker:
             raise Unavailable(
                 f"job {ref.job_id} has left the queue and its end is not recorded yet", job=ref.name
             )
-        return None
+        raise NotFound(f"there is no job {ref.job_id} named {ref.name}", job=ref.name)

@@ -18,10 +18,10 @@ _LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_configure() -> None:
-    """Signals end what tests start, also where nohup, or a script's background, has them ignored."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Signals end what tests start, also where nohup, or a script's background, has them ignored here."""
+    for one in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(one) is signal.SIG_IGN:
+            signal.signal(one, lambda *_: None)  # what is started inherits SIG_IGN, but no handler
 
 
 @pytest.fixture(scope="session")

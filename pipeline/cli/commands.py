@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import click
@@ -26,6 +27,9 @@ def commands() -> None:
 def serve() -> None:
     """Start the service. Settings come from the environment; `settings` lists them."""
     run_service(os.environ)
+    # Python would wait for threads that wait for the cluster, as a poll's that nobody asks for any more.
+    logging.shutdown()
+    os._exit(0)
 
 
 @commands.command()

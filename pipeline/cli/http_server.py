@@ -48,7 +48,8 @@ class HttpServer:
     def end(self) -> None:
         """Take no more work, and end when there is none left; may be called from a signal handler."""
         if not self._ending.is_set():
-            # In this order: once the loop knows of the end it may be over at once, and the trigger is closed.
+            # In this order: once a loop in another thread knows of the end, the trigger may be closed.
+            # If it looks between these two, it sees the end at its next look.
             self._server.pull_trigger()
             self._ending.set()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 import sys
 import threading
@@ -68,9 +67,6 @@ def run_service(environment: Mapping[str, str]) -> None:
         finally:
             downstream.close()
             _log.info("downstream ended")
-    # Python would wait for threads that wait for the cluster, as a poll's that nobody asks for any more.
-    logging.shutdown()
-    os._exit(0)
 
 
 def _prepare(environment: Mapping[str, str]) -> tuple[Settings, Connector, Bearers, socket.socket]:

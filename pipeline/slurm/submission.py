@@ -49,7 +49,7 @@ class Unsettled(Exception):
 
 
 class Unheard(Unsettled):
-    """And slurmctld did not answer at all: others who ask may wait for it in vain as well."""
+    """It is, because slurmctld or what leads to it did not answer: others may have no answer either."""
 
 
 @dataclass(frozen=True)

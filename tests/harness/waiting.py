@@ -16,7 +16,10 @@ _TICK = 0.05
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """What is done in here may take so long. Time in which this process is not let run does not count."""
+    """What is done in here may take so long. Time in which this process is not let run does not count.
+
+    It is for what waits: a call that keeps all other threads from running would not be counted either.
+    """
     over = threading.Event()
     took = 0.0
 

@@ -95,7 +95,7 @@ def test_a_pull_that_was_killed_leaves_no_bad_image_and_no_dead_lock(
     forget_images(cluster, containers)
     image = pushed(cluster, "nintendo/large:1", os.urandom(LARGE))
     # Stopped until it is killed: else it may be over before Slurm has started the second job. Who stops it is
-    # there before it, or it may be over before that.
+    # sent before the job, or the pull may be over before that.
     stop = 'until pkill --signal=STOP --full "[p]ull .*/nintendo/large@"; do sleep 0.01; done'
     with ThreadPoolExecutor(1) as pool:
         stopped = pool.submit(cluster.run, "timeout", "60", "bash", "-c", stop, node="n1")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.fake_slurmrestd import FakeSlurmrestd
 from tests.harness.forms import form, script
 from tests.harness.secret_files import write_secret
 from tests.harness.service import MAIN, Sent, Service, free_port
@@ -101,12 +102,16 @@ def test_the_local_connector_listens_on_loopback_only(tmp_path: Path, address: s
     assert f"WAITRESS_BIND_ADDRESS: {address!r} is not a loopback address" in done.stderr
 
 
-def test_an_address_of_ipv6_is_one_like_any_other(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    service = Service(tmp_path, {**LOCAL, "WAITRESS_BIND_ADDRESS": "::1"})
-    service.url = f"http://[::1]:{service.port}"
+@pytest.mark.parametrize(("address", "asked"), [("::1", "[::1]"), ("::", "[::1]"), ("::", "127.0.0.1")])
+def test_an_address_of_ipv6_is_one_like_any_other(
+    slurmrestd: FakeSlurmrestd, tmp_path: Path, request: pytest.FixtureRequest, address: str, asked: str
+) -> None:
+    exposed = {"JARVICE_DOWNSTREAM_BEARER_UNVERIFIED": "true", "WAITRESS_BIND_ADDRESS": address}
+    service = Service(tmp_path, slurmrestd.environment | exposed)
+    service.url = f"http://{asked}:{service.port}"
     request.addfinalizer(service.stop)
     service.start()
-    assert f"listens on http://[::1]:{service.port}" in service.log()
+    assert f"listens on http://[{address}]:{service.port}" in service.log()
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:

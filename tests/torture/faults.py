@@ -18,7 +18,6 @@ from tests.harness.fault_proxy import Chunk, Fault, FaultProxy, Harm, Way, fault
 from tests.harness.forms import form, script
 from tests.harness.interface import Interface, bearer
 from tests.harness.slurmrestd import straight_at
-from tests.harness.waiting import eventually
 from tests.torture.bed import Several, interfaces, service
 from tests.torture.ledger import Ledger
 from tests.torture.rounds import Round
@@ -157,18 +156,19 @@ class _Bed:
 
     def steps(self) -> list[Step]:
         """Those of a submission that nothing happens to."""
-        eventually(self._nothing_happens, what="a submission that nothing happens to")
+        self._proxy.harm(None)
+        self._upstream().until_taken(
+            self._form()
+        )  # over new connections: who has just started is slow at first
+        self._proxy.harm(None)
+        answered, text = self._upstream().submit(self._form())
+        assert answered == "200", text
         # What is read beside it comes over connections of its own, in any order.
         chunks = self._proxy.chunks
         asked = Counter(chunk.connection for chunk in chunks).most_common(1)[0][0]
         posts = [chunk.connection for chunk in chunks if chunk.data.startswith(b"POST ")]
         told = [chunk for chunk in chunks if chunk.connection == (posts or [asked])[0]]
         return [Step(chunk.way, chunk.number, _what(chunk)) for chunk in told]
-
-    def _nothing_happens(self) -> bool:
-        """A submission over new connections, of which the proxy remembers the chunks, is taken at once."""
-        self._proxy.harm(None)
-        return self._upstream().submit(self._form())[0] == "200"
 
     def case(self, step: Step, fault: Fault) -> Case:
         """A submission that meets this."""

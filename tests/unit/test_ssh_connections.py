@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import socket
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -113,41 +115,49 @@ def test_a_login_that_is_refused_is_told_with_what_to_look_at(connect: Connect) 
             connect().run(login, "true", LIMITS)
 
 
-def test_a_greeting_that_nobody_can_read_is_told(connect: Connect) -> None:
-    """Well framed, and its lists of algorithms are no text: over that paramiko's own thread stumbles."""
-    lists = b"".join(len(names).to_bytes(4, "big") + names for names in [b"\xff\xfe"] * 10)
-    payload = b"\x14" + bytes(16) + lists + bytes(5)
-    padding = 4 + -(len(payload) + 9) % 8
-    packet = (len(payload) + padding + 1).to_bytes(4, "big") + bytes([padding]) + payload + bytes(padding)
+BANNER = b"SSH-2.0-OpenSSH_9.2p1\r\n"
+
+
+@contextmanager
+def greeting(said: bytes, *, hangs_up: bool = False) -> Iterator[int]:
+    """A port where one client is told this, and no more."""
 
     def greet(server: socket.socket) -> socket.socket:
         connection, _ = server.accept()
-        connection.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n" + packet)
+        connection.sendall(said)
+        if hangs_up:
+            connection.close()
         return connection
 
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
         greeted = pool.submit(greet, server)
-        port = server.getsockname()[1]
-        with pytest.raises(Unavailable, match=f"ssh: kirby@127.0.0.1 port {port}: .*utf-8"):
-            whoami(connect(port=port))
+        yield server.getsockname()[1]
         greeted.result(10).close()
 
 
-@pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-OpenSSH_9.2p1\r\n"])
-def test_a_port_that_does_not_go_on_is_given_up_in_time(connect: Connect, greeting: bytes) -> None:
-    def greet(server: socket.socket) -> socket.socket:
-        connection, _ = server.accept()
-        connection.sendall(greeting)
-        return connection
+def test_algorithms_that_nobody_can_read_are_told(connect: Connect) -> None:
+    """Well framed, and their names are no text: over that paramiko's own thread stumbles."""
+    lists = b"".join(len(names).to_bytes(4, "big") + names for names in [b"\xff\xfe"] * 10)
+    payload = b"\x14" + bytes(16) + lists + bytes(5)
+    padding = 4 + -(len(payload) + 9) % 8
+    packet = (len(payload) + padding + 1).to_bytes(4, "big") + bytes([padding]) + payload + bytes(padding)
+    told = r"ssh: kirby@127\.0\.0\.1 port \d+: .*utf-8"
+    with greeting(BANNER + packet) as port, pytest.raises(Unavailable, match=told):
+        whoami(connect(port=port))
 
-    with (
-        socket.create_server(("127.0.0.1", 0)) as silent,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        greeted = pool.submit(greet, silent)
-        with pytest.raises(Unavailable, match=r"kirby@127\.0\.0\.1 port \d+: SSH did not begin in time"):
-            whoami(connect(port=silent.getsockname()[1], connect_timeout=0.3))
-        greeted.result(timeout=5).close()
+
+@pytest.mark.parametrize("said", [b"", BANNER])
+def test_a_server_that_hangs_up_is_told_with_a_reason(connect: Connect, said: bytes) -> None:
+    told = r"ssh: kirby@127\.0\.0\.1 port \d+: \w"
+    with greeting(said, hangs_up=True) as port, pytest.raises(Unavailable, match=told):
+        whoami(connect(port=port))
+
+
+@pytest.mark.parametrize("said", [b"", BANNER])
+def test_a_port_that_does_not_go_on_is_given_up_in_time(connect: Connect, said: bytes) -> None:
+    told = r"kirby@127\.0\.0\.1 port \d+: SSH did not begin in time"
+    with greeting(said) as port, pytest.raises(Unavailable, match=told):
+        whoami(connect(port=port, connect_timeout=0.3))
 
 
 def test_connections_that_nobody_used_for_a_while_are_closed(connect: Connect, server: SshServer) -> None:

@@ -120,15 +120,43 @@ def test_a_job_that_was_never_seen_is_not_denied_when_the_cluster_does_not_answe
         tracker.find(REF)
 
 
-def test_one_list_is_enough_for_all_who_ask_for_jobs_that_were_never_seen() -> None:
-    connector, clock = FakeConnector([]), Clock()
+def test_a_job_that_another_replica_has_sent_is_there_while_accounting_is_away() -> None:
+    connector, clock = FakeConnector([], ends_fault=Unavailable("accounting is away")), Clock()
     tracker = Tracker(connector, interval=5, max_age=20, retention=60, clock=clock)
     tracker.snapshot()
     clock.now += 1
-    for number in range(7, 12):
-        with pytest.raises(NotFound):
+    connector.live = [RUNS]
+    assert tracker.find(REF) == RUNS
+    assert connector.asked_ends == []
+
+
+def test_one_list_is_enough_for_all_who_ask_meanwhile_for_jobs_that_were_never_seen() -> None:
+    connector, clock = FakeConnector([]), Clock()
+    tracker = Tracker(connector, interval=5, max_age=20, retention=60, clock=clock)
+    tracker.snapshot()
+    listing, go_on = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        listing.set()
+        go_on.wait(10)
+
+    def ask(number: int) -> str:
+        with pytest.raises(NotFound) as fault:
             tracker.find(JobRef(f"2024-{number}", number, str(number)))
-    assert connector.polls == 2
+        return fault.value.message
+
+    connector.meanwhile = slow
+    clock.now += 1
+    with ThreadPoolExecutor(6) as pool:
+        first = pool.submit(ask, 7)
+        assert listing.wait(10)
+        clock.now += 1
+        others = [pool.submit(ask, number) for number in range(8, 13)]
+        go_on.set()
+        assert {each.result(10) for each in [first, *others]} == {
+            f"there is no job {number} named 2024-{number}" for number in range(7, 13)
+        }
+    assert connector.polls == 3
 
 
 @pytest.mark.parametrize("live", [[RUNS], [ENDED]])

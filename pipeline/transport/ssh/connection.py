@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 import time
@@ -17,6 +18,8 @@ from pipeline.transport.ssh.host import Host
 from pipeline.transport.ssh.host_keys import HostKeys
 from pipeline.transport.ssh.login import Login
 from pipeline.transport.ssh.shell import ConnectionDropped, RemoteShell
+
+_log = logging.getLogger(__name__)
 
 _FAIR = 2.0
 """Seconds without an answer that say that nobody is there."""
@@ -156,8 +159,10 @@ def _connect(host: Host, login: Login, seconds: float) -> paramiko.SSHClient:
         kind = Unreachable if is_fair and not isinstance(fault, IncompatiblePeer) else Unavailable
         # paramiko has several messages for a server that does not go on, none of them about time.
         is_late = type(fault) is paramiko.SSHException and time.monotonic() >= deadline
-        told = "SSH did not begin in time" if is_late else fault
-        raise kind(f"ssh: {place}: {told or type(fault).__name__}") from None
+        told = "SSH did not begin in time" if is_late else str(fault) or type(fault).__name__
+        if not isinstance(fault, paramiko.SSHException | OSError | EOFError):
+            _log.debug("ssh: %s: paramiko has stumbled", place, exc_info=fault)
+        raise kind(f"ssh: {place}: {told}") from None
     transport = client.get_transport()
     if transport is not None:
         transport.set_keepalive(host.keepalive)
