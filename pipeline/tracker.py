@@ -1,9 +1,9 @@
-"""One poll for all: what the cluster says of every job, asked once an interval however many ask, and once
-more for a job that was never seen.
+"""One poll for all: what the cluster says of every job, asked once an interval however many ask.
 
 Whoever asks first after the interval asks the cluster; the others get the last snapshot while it
 is fresh enough, or wait. A failed poll is an error for everybody until the next one succeeds. Where a
-circuit is open the next one waits until that lets a call through.
+circuit is open the next one waits until that lets a call through. For a job that was never seen the
+cluster is asked once more, before it is denied.
 """
 
 from __future__ import annotations
@@ -113,9 +113,8 @@ class Tracker:
         asked = self._clock()
         job = self.snapshot().by_id.get(ref.job_id) or self._settled(ref.job_id)
         try:
-            if not job and not self._has_left(
-                ref.job_id
-            ):  # another replica may have sent it since the last poll
+            if not job and not self._has_left(ref.job_id):
+                # Another replica may have sent it since the last poll.
                 job = self.snapshot(since=asked).by_id.get(ref.job_id)
             job = job or self._settle(ref)
         except DownstreamError:

@@ -157,9 +157,7 @@ class _Bed:
     def steps(self) -> list[Step]:
         """Those of a submission that nothing happens to."""
         self._proxy.harm(None)
-        self._upstream().until_taken(
-            self._form()
-        )  # over new connections: who has just started is slow at first
+        self._upstream().until_taken(self._form())  # who has just started is slow at first
         self._proxy.harm(None)
         answered, text = self._upstream().submit(self._form())
         assert answered == "200", text

@@ -383,7 +383,7 @@ def test_the_time_holds_for_a_request_that_is_not_taken(
     through: Through, far: tuple[HttpServer, dict[str, Any]], sips: int
 ) -> None:
     behind, words = far
-    # The tunnel is logged in, which takes none of the time below; the next transport has a channel of its own.
+    # The tunnel logs in, which takes none of the time below; the next transport has a channel of its own.
     assert through(behind.url, **words).ask(GET, LIMITS) == OK
     behind.sips = sips
     transport = through(behind.url, **words)
