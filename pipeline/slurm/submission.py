@@ -49,7 +49,7 @@ class Unsettled(Exception):
 
 
 class Unheard(Unsettled):
-    """It is, because slurmctld or what leads to it did not answer: others may have no answer either."""
+    """Unsettled because slurmctld, or slurmrestd in front of it, did not answer: the circuit counts it."""
 
 
 @dataclass(frozen=True)
